@@ -32,7 +32,7 @@ if timeout "$pull_seconds" docker pull --quiet "$image" >/dev/null 2>&1; then
 fi
 
 case "$image" in
-python:3.11-slim-$suite) ;;
+"python:3.11-slim-$suite") ;;
 *) cannot "$image cannot be pulled, and only python:3.11-slim-$suite has a stand-in" ;;
 esac
 [ "$(id -u)" = 0 ] || cannot "$image cannot be pulled, and only root can make the stand-in (uid is $(id -u))"
