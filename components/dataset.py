@@ -1,0 +1,266 @@
+"""The dataset artifact: one directory that ingest writes and that train and evaluate map into memory.
+
+images.npy       float32 [N, 784]     normalised, training and validation rows
+labels.npy       uint8   [N]          0..9
+test_images.npy  uint8   [M, 28, 28]  raw, as the serving signature takes them
+test_labels.npy  uint8   [M]          0..9
+dataset.json     `Facts`; written last, so a directory without it is not a dataset
+
+data = Dataset.open(dataset_dir)
+images, labels = data.train()
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.errors import DataError, StorageError
+from components.normalisation import normalise
+
+FORMAT = 1
+CLASSES = 10
+IMAGE_SHAPE = (28, 28)
+PIXELS = 28 * 28
+FACTS_FILE = "dataset.json"
+_CHUNK_ROWS = 4096
+
+Images = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+RawImages = NDArray[np.uint8]
+
+
+class Facts(TypedDict):
+    """What dataset.json says. Row ranges are [first, last), over images.npy."""
+
+    format: int
+    name: str
+    source: str
+    pixel_scale: float
+    holdout: bool
+    train_rows: list[int]
+    validation_rows: list[int]
+    test_rows: int
+    train_class_counts: list[int]
+    test_class_counts: list[int]
+    duplicates: int
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """An opened dataset artifact; its arrays are read-only views of the files."""
+
+    facts: Facts
+    _images: Images
+    _labels: Labels
+    _test_images: RawImages
+    _test_labels: Labels
+
+    @classmethod
+    def open(cls, directory: str | Path) -> "Dataset":
+        """Maps a dataset artifact into memory and checks that its parts fit together.
+
+        Raises:
+          DataError: a file is missing, damaged, or of another shape or type than the format's.
+        """
+        directory = Path(directory)
+        facts = _read_facts(directory / FACTS_FILE)
+        rows = max(facts["train_rows"][1], facts["validation_rows"][1])
+        test_rows = facts["test_rows"]
+        return cls(
+            facts=facts,
+            _images=_map(directory / "images.npy", np.float32, (rows, PIXELS)),
+            _labels=_map(directory / "labels.npy", np.uint8, (rows,)),
+            _test_images=_map(directory / "test_images.npy", np.uint8, (test_rows, *IMAGE_SHAPE)),
+            _test_labels=_map(directory / "test_labels.npy", np.uint8, (test_rows,)),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of the arrays and of the facts that change what a model learns."""
+        return self.facts["fingerprint"]
+
+    @property
+    def pixel_scale(self) -> float:
+        """What the training images were divided by."""
+        return self.facts["pixel_scale"]
+
+    def train(self) -> tuple[Images, Labels]:
+        """Returns normalised images float32 [N, 784] and labels uint8 [N] to fit on."""
+        rows = slice(*self.facts["train_rows"])
+        return self._images[rows], self._labels[rows]
+
+    def validation(self) -> tuple[Images, Labels]:
+        """Returns normalised images float32 [V, 784] and labels uint8 [V].
+
+        They are training rows too when `facts["holdout"]` is false, as in the notebook.
+        """
+        rows = slice(*self.facts["validation_rows"])
+        return self._images[rows], self._labels[rows]
+
+    def test(self) -> tuple[RawImages, Labels]:
+        """Returns raw images uint8 [M, 28, 28] and labels uint8 [M]; for evaluate only."""
+        return self._test_images, self._test_labels
+
+    def verify(self) -> None:
+        """Reads every byte and compares with the fingerprint.
+
+        Raises:
+          DataError: the content is not what was ingested.
+        """
+        digest = _Fingerprint(self.facts)
+        for array in (self._images, self._labels, self._test_images, self._test_labels):
+            digest.begin(array.dtype, array.shape)
+            for first in range(0, len(array), _CHUNK_ROWS):
+                digest.update(array[first : first + _CHUNK_ROWS])
+        if digest.hexdigest() != self.fingerprint:
+            raise DataError(
+                f"dataset {self.facts['name']}: content has fingerprint {digest.hexdigest()}, "
+                f"expected {self.fingerprint} as {FACTS_FILE} says"
+            )
+
+
+def write(
+    directory: str | Path,
+    *,
+    name: str,
+    source: str,
+    pixel_scale: float,
+    validation_rows: int,
+    holdout: bool,
+    images: RawImages,
+    labels: Labels,
+    test_images: RawImages,
+    test_labels: Labels,
+    duplicates: int,
+) -> Facts:
+    """Writes a dataset artifact; the same arguments give the same bytes.
+
+    Args:
+      directory: made if it doesn't exist; a dataset that is there is replaced.
+      name: the dataset's TFDS name.
+      source: where its archives came from, for people.
+      pixel_scale: see `normalise`.
+      validation_rows: how many of the last rows validate.
+      holdout: whether those rows are kept out of the training rows.
+      images: raw uint8 [N, 28, 28], training and validation rows.
+      labels: uint8 [N] in 0..9.
+      test_images: raw uint8 [M, 28, 28].
+      test_labels: uint8 [M] in 0..9.
+      duplicates: test images that are also among the training images.
+
+    Raises:
+      StorageError: the directory cannot be written to. No dataset.json is left in it.
+    """
+    rows = len(images)
+    facts = Facts(
+        format=FORMAT,
+        name=name,
+        source=source,
+        pixel_scale=float(pixel_scale),
+        holdout=holdout,
+        train_rows=[0, rows - validation_rows if holdout else rows],
+        validation_rows=[rows - validation_rows, rows],
+        test_rows=len(test_images),
+        train_class_counts=class_counts(labels),
+        test_class_counts=class_counts(test_labels),
+        duplicates=duplicates,
+        fingerprint="",
+    )
+    directory = Path(directory)
+    digest = _Fingerprint(facts)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / FACTS_FILE).unlink(missing_ok=True)
+        _write_images(directory / "images.npy", images, pixel_scale, digest)
+        _write_array(directory / "labels.npy", labels, digest)
+        _write_array(directory / "test_images.npy", test_images, digest)
+        _write_array(directory / "test_labels.npy", test_labels, digest)
+        facts["fingerprint"] = digest.hexdigest()
+        (directory / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"dataset directory {directory}: cannot be written: {error.strerror}") from error
+    return facts
+
+
+def class_counts(labels: Labels) -> list[int]:
+    """Returns how many rows each of the ten classes has."""
+    return [int(count) for count in np.bincount(labels, minlength=CLASSES)]
+
+
+class _Fingerprint:
+    """SHA-256 over the facts that a model depends on, then each array's type, shape and bytes."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._sha256 = hashlib.sha256()
+        decisive = {
+            key: facts[key] for key in ("format", "name", "pixel_scale", "train_rows", "validation_rows")
+        }
+        self._sha256.update(json.dumps(decisive, sort_keys=True).encode())
+
+    def begin(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._sha256.update(f"\n{dtype.str}{list(shape)}\n".encode())
+
+    def update(self, rows: NDArray[Any]) -> None:
+        self._sha256.update(np.ascontiguousarray(rows).data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _write_images(path: Path, images: RawImages, pixel_scale: float, digest: _Fingerprint) -> None:
+    """Writes normalised float32 [N, 784], a chunk of rows at a time: 188 MB are never in memory at once."""
+    shape = (len(images), PIXELS)
+    digest.begin(np.dtype("<f4"), shape)
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for first in range(0, len(images), _CHUNK_ROWS):
+            chunk = images[first : first + _CHUNK_ROWS].reshape(-1, PIXELS).astype("<f4")
+            chunk = normalise(chunk, pixel_scale)
+            file.write(chunk.data)
+            digest.update(chunk)
+
+
+def _write_array(path: Path, array: NDArray[np.uint8], digest: _Fingerprint) -> None:
+    digest.begin(array.dtype, array.shape)
+    digest.update(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+
+
+def _read_facts(path: Path) -> Facts:
+    """Reads dataset.json and checks its version and the types that this module relies on."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"dataset {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"dataset {path}: not JSON: {error}") from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        found = facts.get("format") if isinstance(facts, dict) else type(facts).__name__
+        raise DataError(f"dataset {path}: format {found!r}, expected {FORMAT}")
+    missing = Facts.__required_keys__ - facts.keys()
+    if missing:
+        raise DataError(f"dataset {path}: lacks {', '.join(sorted(missing))}")
+    return cast(Facts, facts)
+
+
+def _map(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"dataset {path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise DataError(f"dataset {path}: damaged: {error}") from error
+    if array.dtype != dtype or array.shape != shape:
+        raise DataError(
+            f"dataset {path}: {array.dtype} {list(array.shape)}, "
+            f"expected {np.dtype(dtype)} {list(shape)} as {FACTS_FILE} says"
+        )
+    return array

@@ -1,0 +1,38 @@
+"""The KFP face of ingest."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="mnist-pipeline/ingest", install_kfp_package=False)  # type: ignore[untyped-decorator]
+def ingest(
+    dataset: str,
+    mirror: str,
+    pixel_scale: float,
+    validation_rows: int,
+    holdout: bool,
+    data: dsl.Output[dsl.Dataset],
+) -> None:
+    """Turns a dataset's original archives into checked, normalised, memory-mappable arrays.
+
+    Args:
+      dataset: TFDS name: mnist, fashion_mnist or kmnist.
+      mirror: where the archives are: a directory, gs://bucket/prefix or http(s)://base. Empty: the
+        copy that ships with this component, else TFDS's own source.
+      pixel_scale: what pixels 0..255 are divided by.
+      validation_rows: how many of the last training rows validate.
+      holdout: whether those rows are kept out of training.
+      data: the dataset artifact.
+    """
+    from components.errors import reported
+    from components.ingest import core
+
+    with reported():
+        facts = core.ingest(
+            dataset=dataset,
+            mirror=mirror,
+            pixel_scale=pixel_scale,
+            validation_rows=validation_rows,
+            holdout=holdout,
+            data_dir=data.path,
+        )
+        data.metadata.update(core.summary(facts))

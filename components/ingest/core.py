@@ -1,0 +1,108 @@
+"""ingest: a dataset's original archives in, the dataset artifact out."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from components import dataset as artifact
+from components.errors import DataError
+from components.ingest import archives, download, idx, limits, mirrors
+
+_BUNDLED_DIR = Path(__file__).parent / "bundled"
+_RAW = dict[str, "artifact.RawImages"]
+
+
+def ingest(
+    *,
+    dataset: str,
+    mirror: str,
+    pixel_scale: float,
+    validation_rows: int,
+    holdout: bool,
+    data_dir: str | Path,
+) -> artifact.Facts:
+    """Verifies, checks and normalises a dataset, and writes it as a dataset artifact.
+
+    Args:
+      dataset: TFDS name: mnist, fashion_mnist or kmnist.
+      mirror: a directory, gs://bucket/prefix or http(s)://base that holds the four archives; empty
+        for the bundled copy or, when there is none, for TFDS's own source.
+      pixel_scale: what pixels 0..255 are divided by.
+      validation_rows: how many of the last training rows validate.
+      holdout: whether those rows are kept out of training.
+      data_dir: where the artifact goes; made if it doesn't exist. Untouched unless every check passes.
+
+    Raises:
+      UsageError: a parameter is out of its range.
+      StorageError: the archives cannot be had, or the artifact cannot be written.
+      DataError: an archive is not what its registered checksum or its format says.
+    """
+    limits.check(
+        dataset=dataset,
+        mirror=mirror,
+        pixel_scale=pixel_scale,
+        validation_rows=validation_rows,
+        holdout=holdout,
+    )
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
+        source, arrays = _load(dataset, mirror, Path(scratch))
+    duplicates = idx.shared_images(arrays["train_data"], arrays["test_data"])
+    print(
+        f"ingest: {dataset} from {source}: {len(arrays['train_data'])} training and "
+        f"{len(arrays['test_data'])} test images verified, {duplicates} in both"
+    )
+    facts = artifact.write(
+        data_dir,
+        name=dataset,
+        source=source,
+        pixel_scale=pixel_scale,
+        validation_rows=int(validation_rows),
+        holdout=holdout,
+        images=arrays["train_data"],
+        labels=arrays["train_labels"],
+        test_images=arrays["test_data"],
+        test_labels=arrays["test_labels"],
+        duplicates=duplicates,
+    )
+    print(
+        f"ingest: rows {facts['train_rows']} to train, {facts['validation_rows']} to validate, "
+        f"pixels / {pixel_scale:g}, fingerprint {facts['fingerprint'][:12]}, "
+        f"{time.perf_counter() - started:.1f} s"
+    )
+    return facts
+
+
+def summary(facts: artifact.Facts) -> dict[str, str | float]:
+    """Returns what travels as the artifact's metadata."""
+    return {
+        "dataset": facts["name"],
+        "source": facts["source"],
+        "fingerprint": facts["fingerprint"],
+        "pixel_scale": facts["pixel_scale"],
+        "train_rows": facts["train_rows"][1] - facts["train_rows"][0],
+        "validation_rows": facts["validation_rows"][1] - facts["validation_rows"][0],
+        "test_rows": facts["test_rows"],
+        "duplicates": facts["duplicates"],
+    }
+
+
+def _load(dataset: str, mirror: str, scratch_dir: Path) -> tuple[str, dict[str, artifact.RawImages]]:
+    """Returns where the archives came from, and their arrays by the builder's own keys."""
+    builder = archives.builder(dataset, scratch_dir)
+    registered = archives.registered(builder)
+    folder: Path | None = None
+    if mirror:
+        source, folder = mirror, mirrors.gather(mirror, registered, scratch_dir)
+    elif (_BUNDLED_DIR / dataset).is_dir():
+        source, folder = "the bundled copy", _BUNDLED_DIR / dataset
+    else:
+        source = f"TFDS ({registered[0].url.rpartition('/')[0]})"
+        download.fill_cache(dataset, registered, scratch_dir)
+    manager = archives.download_manager(builder, scratch_dir, folder)
+    paths = {archive: archives.verified(archive, manager, folder) for archive in registered}
+    arrays = {archive.role: archives.read(archive, path) for archive, path in paths.items()}
+    for split in ("train", "test"):
+        if len(arrays[f"{split}_data"]) != len(arrays[f"{split}_labels"]):
+            raise DataError(f"{dataset}: {split} has another count of images than of labels")
+    return source, arrays

@@ -1,0 +1,157 @@
+"""Where archives are copied from: a directory, an http(s) base or a bucket prefix.
+
+A remote mirror gets timeouts, retries with backoff, and never more than an archive's registered size.
+"""
+
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import tenacity
+
+from components.errors import StorageError
+from components.ingest.archives import Archive
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 30
+_FILE_SECONDS = 300  # against a server that drips
+_ATTEMPTS = 4
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_CHUNK = 1 << 16
+
+Fetch = Callable[[str, Archive, Path], None]
+
+
+class _TransientError(Exception):
+    """Worth another attempt."""
+
+
+def gather(mirror: str, archives: Iterable[Archive], scratch_dir: Path) -> Path:
+    """Returns a directory that holds the archives of a mirror, as found: not verified yet.
+
+    Args:
+      mirror: a directory, file://, http(s):// or gs://; checked by `limits.check`.
+      archives: what it must hold, by file name.
+      scratch_dir: where a remote mirror's archives are copied to.
+
+    Raises:
+      StorageError: the mirror is missing, lacks an archive, refuses or does not answer.
+    """
+    scheme = urllib.parse.urlsplit(mirror).scheme if "://" in mirror else "file"
+    if scheme == "file":
+        return _directory(mirror, archives)
+    fetch = _fetch_gs if scheme == "gs" else _fetch_http
+    folder = scratch_dir / "mirror"
+    folder.mkdir()
+    for archive in archives:
+        fetch(f"{mirror.rstrip('/')}/{archive.filename}", archive, folder / archive.filename)
+    return folder
+
+
+def _directory(mirror: str, archives: Iterable[Archive]) -> Path:
+    folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(mirror).path) if "://" in mirror else mirror)
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise StorageError(f"mirror={mirror!r}: no such directory")
+    absent = [archive.filename for archive in archives if not (folder / archive.filename).is_file()]
+    if absent:
+        raise StorageError(f"mirror={mirror!r}: lacks {', '.join(absent)}")
+    return folder
+
+
+def _fetch_http(url: str, archive: Archive, path: Path) -> None:
+    try:
+        _retrying()(_get, url, archive.size, path)
+    except _TransientError as error:
+        raise StorageError(f"{url}: {error} ({_ATTEMPTS} attempts)") from error
+
+
+def _get(url: str, size: int, path: Path) -> None:
+    """One attempt: the bytes as the server stores them, at most one beyond `size`."""
+    import requests
+    import urllib3
+
+    try:
+        with requests.get(
+            url,
+            stream=True,
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            headers={"Accept-Encoding": "identity"},
+        ) as response:
+            if response.status_code in _TRANSIENT:
+                raise _TransientError(f"status {response.status_code}")
+            if response.status_code != 200:
+                raise StorageError(f"{url}: status {response.status_code}, expected 200")
+            with path.open("wb") as file:
+                _copy(response.raw.stream(_CHUNK, decode_content=False), file, size, url)
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        raise _TransientError(_short(error)) from error
+    except requests.RequestException as error:
+        raise StorageError(f"{url}: {_short(error)}") from error
+
+
+def _copy(chunks: Iterator[bytes], file: IO[bytes], size: int, url: str) -> None:
+    started, copied = time.monotonic(), 0
+    for chunk in chunks:
+        copied += file.write(chunk[: size + 1 - copied])
+        if copied > size:
+            return  # too long: the size check says so
+        if time.monotonic() - started > _FILE_SECONDS:
+            raise StorageError(f"{url}: {copied} of {size} bytes after {_FILE_SECONDS} s")
+
+
+def _fetch_gs(uri: str, archive: Archive, path: Path) -> None:
+    import requests
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    try:
+        blob = _storage_client().bucket(bucket).blob(name)
+        blob.download_to_filename(
+            str(path),
+            end=archive.size,  # inclusive: one byte too many shows that it is too long
+            raw_download=True,
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            retry=DEFAULT_RETRY.with_timeout(60),
+        )
+    except exceptions.NotFound as error:
+        raise StorageError(f"{uri}: not found") from error
+    except (
+        exceptions.GoogleAPIError,
+        GoogleAuthError,
+        DataCorruption,
+        requests.RequestException,
+    ) as error:
+        raise StorageError(f"{uri}: {_short(error)}") from error
+
+
+def _storage_client() -> Any:
+    """Uses the default credentials, or none where there are none: public buckets need none."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.cloud import storage
+
+    try:
+        return storage.Client()
+    except (DefaultCredentialsError, OSError):  # OSError: no project is set, and none is needed to read
+        return storage.Client(project="none", credentials=AnonymousCredentials())
+
+
+def _retrying() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_TransientError),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+        reraise=True,
+    )
+
+
+def _short(error: Exception) -> str:
+    """Returns an error of a client library as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}"
