@@ -1,7 +1,7 @@
 """What can go wrong in a component, and the exit code that says so.
 
-    with reported():
-        core.train(...)   # a DataError leaves one line on stderr and exit code 3
+with reported():
+    core.train(...)   # a DataError leaves one line on stderr and exit code 3
 """
 
 import contextlib

@@ -1,0 +1,33 @@
+"""The KFP face of export."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+
+@dsl.component(base_image="mnist-pipeline/export", install_kfp_package=False)  # type: ignore[untyped-decorator]
+def export(
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    bucket_uri: str,
+    published: Output[Artifact],
+) -> None:
+    """Publishes a blessed model to a bucket and makes it the champion; all of it or nothing.
+
+    Args:
+      model: SavedModel from train.
+      evaluation: Directory with evaluation.json from evaluate, whose verdict is checked again.
+      bucket_uri: Where models are published; gs://bucket/prefix or a directory.
+      published: Directory with published.json: version, model and serving URI.
+    """
+    from components.errors import reported
+    from components.export import core
+
+    with reported():
+        published.metadata.update(
+            core.export(
+                model_dir=model.path,
+                evaluation_dir=evaluation.path,
+                bucket_uri=bucket_uri,
+                published_dir=published.path,
+            )
+        )

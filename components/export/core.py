@@ -1,0 +1,67 @@
+"""export: a blessed SavedModel in, a published champion out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.bucket import open_bucket
+from components.errors import DataError
+from components.export import limits, provenance, verdict
+from components.model_files import describe, tree_hash
+from components.registry_publish import publish
+
+PUBLISHED_FILE = "published.json"
+
+
+def export(
+    *,
+    model_dir: str | Path,
+    evaluation_dir: str | Path,
+    bucket_uri: str,
+    published_dir: str | Path,
+) -> dict[str, Any]:
+    """Publishes the model and makes it the champion, if evaluate blessed this very model.
+
+    Args:
+      model_dir: a SavedModel.
+      evaluation_dir: evaluate's artifact, with evaluation.json.
+      bucket_uri: gs://bucket[/prefix], file:///directory or a local directory, made if it doesn't exist.
+      published_dir: where published.json goes; it is written last.
+
+    Returns:
+      What published.json holds: version, created (False if this model was there already), promoted (False if
+      it was the champion already), model_uri, serving_uri, generation, parent.
+
+    Raises:
+      UsageError: a bucket URI of another form.
+      GateError: the gate was closed, or another model was evaluated, or the champion moved since.
+      DataError: the model or the evaluation is damaged, or the bucket's pointer or this version is.
+      StorageError: the bucket is missing, refuses or does not answer.
+    """
+    limits.check(bucket_uri=bucket_uri)
+    judged = verdict.read(evaluation_dir)
+    files = describe(model_dir)
+    verdict.require_blessed(judged, tree_hash(files))
+    facts = provenance.provenance(model_dir, judged)
+    outcome = publish(open_bucket(bucket_uri), model_dir, facts, judged.pointer_generation, files=files)
+    published = {
+        "version": outcome.version,
+        "created": outcome.created,
+        "promoted": outcome.promoted,
+        "generation": outcome.generation,
+        "model_uri": outcome.model_uri,
+        "serving_uri": outcome.serving_uri,
+        "parent": judged.champion or "",
+    }
+    _write(Path(published_dir), published)
+    state = "new champion" if outcome.promoted else "already the champion"
+    print(f"export: version {outcome.version[:12]}, {state}: {outcome.model_uri}")
+    return published
+
+
+def _write(published_dir: Path, published: dict[str, Any]) -> None:
+    try:
+        published_dir.mkdir(parents=True, exist_ok=True)
+        (published_dir / PUBLISHED_FILE).write_text(json.dumps(published, indent=1) + "\n")
+    except OSError as error:
+        raise DataError(f"{published_dir}: cannot write {PUBLISHED_FILE}: {error.strerror}") from None

@@ -1,0 +1,203 @@
+"""The registry of published models in a bucket: which one is the champion, and whether it is intact.
+
+    versions/<id>/model/<file …>   a SavedModel; <id> is its tree hash
+    versions/<id>/manifest.json    written after the files: size, CRC32C and SHA-256 of each, provenance
+    champion.json                  the pointer; moved only by compare-and-swap on its generation
+    serving/<integer>/<file …>     the champion once more, where TensorFlow Serving looks
+
+A reader that follows the pointer sees a complete model or the one before it, whatever died when.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from components.bucket import Bucket
+from components.errors import DataError, UsageError
+from components.model_files import Digest, Digester, ModelFile
+from components.registry_manifest import Manifest, Pointer, is_version, parse_manifest, parse_pointer
+
+POINTER = "champion.json"
+VERSIONS = "versions/"
+SERVING = "serving/"
+TRANSFERS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The published model that the pointer names.
+
+    Attributes:
+      generation: of the pointer; what `publish` takes as `expected_pointer_generation`.
+    """
+
+    version: str
+    generation: int
+    manifest: Manifest
+    pointer: Pointer
+
+
+def manifest_name(version: str) -> str:
+    """Returns the name of a version's manifest in its bucket."""
+    return f"{VERSIONS}{version}/manifest.json"
+
+
+def model_prefix(version: str) -> str:
+    """Returns the prefix, slash included, of a version's files in its bucket."""
+    return f"{VERSIONS}{version}/model/"
+
+
+def read_pointer(bucket: Bucket) -> tuple[Pointer | None, int]:
+    """Returns the pointer and its generation, or None and 0 where nothing was ever published.
+
+    Raises:
+      DataError: the pointer is not what a publisher writes.
+      StorageError: the bucket is missing, refuses or does not answer.
+    """
+    content = bucket.read(POINTER)
+    if content is None:
+        return None, 0
+    return parse_pointer(content.data, f"{bucket.uri}/{POINTER}"), content.generation
+
+
+def read_champion(bucket: Bucket) -> Champion | None:
+    """Returns the champion, or None where nothing was ever published.
+
+    Its files are not read: `download_version` and `verify_version` do that.
+
+    Raises:
+      DataError: a pointer to nothing, or a pointer or manifest that is damaged or altered.
+      StorageError: the bucket is missing, refuses or does not answer.
+    """
+    pointer, generation = read_pointer(bucket)
+    if pointer is None:
+        return None
+    version = pointer.current.version
+    name = manifest_name(version)
+    content = bucket.read(name)
+    if content is None:
+        raise DataError(f"{bucket.uri}/{POINTER}: names version {version}, which has no {name}")
+    if hashlib.sha256(content.data).hexdigest() != pointer.manifest_sha256:
+        raise DataError(f"{bucket.uri}/{name}: not the manifest that {POINTER} names; it was altered")
+    return Champion(version, generation, _manifest_of(bucket, version, content.data), pointer)
+
+
+def read_manifest(bucket: Bucket, version: str) -> Manifest:
+    """Returns a version's checked manifest.
+
+    Raises:
+      UsageError: not a version's name.
+      DataError: no such version, or a manifest that is damaged or altered.
+    """
+    if not is_version(version):
+        raise UsageError(f"version={version[:80]!r}: must be 64 hex digits")
+    content = bucket.read(manifest_name(version))
+    if content is None:
+        raise DataError(f"{bucket.uri}: no version {version}")
+    return _manifest_of(bucket, version, content.data)
+
+
+def verify_version(bucket: Bucket, version: str) -> Manifest:
+    """Reads every byte of a version and returns its manifest if all are as it says.
+
+    Raises:
+      DataError: naming the file that is altered, missing, or not in the manifest.
+    """
+    manifest = read_manifest(bucket, version)
+    _check_names(bucket, manifest)
+
+    def verify(file: ModelFile) -> None:
+        _checked_transfer(bucket, f"{model_prefix(version)}{file.path}", file.digest, Digester())
+
+    each(manifest.files, verify)
+    return manifest
+
+
+def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[str]) -> Manifest:
+    """Downloads a version into `directory`, verified; all of it or nothing.
+
+    Args:
+      bucket: where from.
+      version: 64 hex digits.
+      directory: must not exist, or be empty.
+
+    Raises:
+      UsageError: `directory` holds something.
+      DataError: a file that is altered, missing or not in the manifest; `directory` is untouched then.
+    """
+    target = Path(directory).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"directory={str(directory)!r}: exists and is not an empty directory")
+    manifest = read_manifest(bucket, version)
+    _check_names(bucket, manifest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.partial-{secrets.token_hex(6)}")
+    staging.mkdir()
+
+    def fetch(file: ModelFile) -> None:
+        path = staging / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as output:
+            _checked_transfer(bucket, f"{model_prefix(version)}{file.path}", file.digest, _Tee(output))
+
+    try:
+        each(manifest.files, fetch)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return manifest
+
+
+def each(files: Iterable[ModelFile], action: Callable[[ModelFile], object]) -> None:
+    """Runs `action` on every file, a few at once, and raises the first error."""
+    with ThreadPoolExecutor(max_workers=TRANSFERS_AT_ONCE) as threads:
+        futures = [threads.submit(action, file) for file in files]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+class _Tee(Digester):
+    """Digests what it writes to `output`."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        super().__init__()
+        self._output = output
+
+    def write(self, chunk: bytes) -> int:
+        self._output.write(chunk)
+        return super().write(chunk)
+
+
+def _checked_transfer(bucket: Bucket, name: str, expected: Digest, sink: Digester) -> None:
+    bucket.download(name, sink)
+    if sink.digest() != expected:
+        raise DataError(f"{bucket.uri}/{name}: altered; its size, CRC32C or SHA-256 is not the manifest's")
+
+
+def _check_names(bucket: Bucket, manifest: Manifest) -> None:
+    """Raises DataError unless the version holds exactly the files of its manifest."""
+    prefix = model_prefix(manifest.version)
+    found = {stored.name for stored in bucket.list(prefix)}
+    listed = {f"{prefix}{file.path}" for file in manifest.files}
+    for name in sorted(listed - found):
+        raise DataError(f"{bucket.uri}/{name}: missing, although the manifest lists it")
+    for name in sorted(found - listed):
+        raise DataError(f"{bucket.uri}/{name}: extra; the manifest does not list it")
+
+
+def _manifest_of(bucket: Bucket, version: str, data: bytes) -> Manifest:
+    where = f"{bucket.uri}/{manifest_name(version)}"
+    manifest = parse_manifest(data, where)
+    if manifest.version != version:
+        raise DataError(f"{where}: is the manifest of version {manifest.version}")
+    return manifest
