@@ -248,7 +248,17 @@ def _read_facts(path: Path) -> Facts:
     missing = Facts.__required_keys__ - facts.keys()
     if missing:
         raise DataError(f"dataset {path}: lacks {', '.join(sorted(missing))}")
+    for field in ("train_rows", "validation_rows"):
+        if not _is_row_range(facts[field]):
+            raise DataError(f"dataset {path}: {field} is {facts[field]!r}, expected [first, last]")
     return cast(Facts, facts)
+
+
+def _is_row_range(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    first, last = value
+    return type(first) is int and type(last) is int and 0 <= first < last
 
 
 def _map(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

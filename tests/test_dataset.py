@@ -120,7 +120,16 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: str, damage: str) -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"train_rows": None}, {"test_rows": 21}, {"test_rows": "20"}]
+    "change",
+    [
+        {"format": 2},
+        {"train_rows": None},
+        {"train_rows": "0-40"},
+        {"train_rows": [40, 0]},
+        {"train_rows": [0, 51]},
+        {"test_rows": 21},
+        {"test_rows": "20"},
+    ],
 )
 def test_facts_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     facts = dict(write(tmp_path)) | change

@@ -48,17 +48,13 @@ class Archive:
     sha256: str
 
 
-def builder(dataset: str, scratch_dir: Path) -> Any:
-    """Returns TFDS's builder; what it writes, if anything, goes under `scratch_dir`."""
-    tfds.disable_progress_bar()
-    return tfds.builder(dataset, data_dir=scratch_dir)
-
-
-def registered(builder: Any) -> list[Archive]:
-    """Returns the archives that a TFDS builder of the MNIST family reads."""
+def registered(dataset: str) -> list[Archive]:
+    """Returns the archives that the TFDS builder of an MNIST-like dataset reads."""
+    builder_class = tfds.builder_cls(dataset)
     asked = _Recorder()
-    builder._split_generators(asked)
-    infos = builder.url_infos
+    # Not initialised: a builder's __init__ leaves a folder in /tmp, and the URLs are its class's.
+    builder_class._split_generators(builder_class.__new__(builder_class), asked)
+    infos = builder_class.url_infos
     return [
         Archive(
             role=role,
@@ -71,12 +67,20 @@ def registered(builder: Any) -> list[Archive]:
     ]
 
 
-def download_manager(builder: Any, scratch_dir: Path, archives_dir: Path | None) -> Any:
-    """Returns TFDS's download manager, which takes from `archives_dir` what is there."""
-    config = tfds.download.DownloadConfig(
-        manual_dir=archives_dir, try_download_gcs=False, force_checksums_validation=True
+def download_manager(dataset: str, scratch_dir: Path, archives_dir: Path | None) -> Any:
+    """Returns TFDS's download manager.
+
+    It takes from `archives_dir` what is there, keeps its cache under `scratch_dir`, and refuses whatever
+    has another size or SHA-256 than the registered one.
+    """
+    tfds.disable_progress_bar()
+    return tfds.download.DownloadManager(
+        download_dir=scratch_dir / "downloads",
+        manual_dir=archives_dir,
+        url_infos=tfds.builder_cls(dataset).url_infos,
+        force_checksums_validation=True,
+        dataset_name=dataset,
     )
-    return builder._make_download_manager(scratch_dir / "downloads", config)
 
 
 def verified(archive: Archive, manager: Any, archives_dir: Path | None) -> Path:

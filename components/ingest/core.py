@@ -5,11 +5,9 @@ import time
 from pathlib import Path
 
 from components import dataset as artifact
-from components.errors import DataError
 from components.ingest import archives, download, idx, limits, mirrors
 
 _BUNDLED_DIR = Path(__file__).parent / "bundled"
-_RAW = dict[str, "artifact.RawImages"]
 
 
 def ingest(
@@ -89,8 +87,7 @@ def summary(facts: artifact.Facts) -> dict[str, str | float]:
 
 def _load(dataset: str, mirror: str, scratch_dir: Path) -> tuple[str, dict[str, artifact.RawImages]]:
     """Returns where the archives came from, and their arrays by the builder's own keys."""
-    builder = archives.builder(dataset, scratch_dir)
-    registered = archives.registered(builder)
+    registered = archives.registered(dataset)
     folder: Path | None = None
     if mirror:
         source, folder = mirror, mirrors.gather(mirror, registered, scratch_dir)
@@ -99,10 +96,7 @@ def _load(dataset: str, mirror: str, scratch_dir: Path) -> tuple[str, dict[str, 
     else:
         source = f"TFDS ({registered[0].url.rpartition('/')[0]})"
         download.fill_cache(dataset, registered, scratch_dir)
-    manager = archives.download_manager(builder, scratch_dir, folder)
+    manager = archives.download_manager(dataset, scratch_dir, folder)
     paths = {archive: archives.verified(archive, manager, folder) for archive in registered}
     arrays = {archive.role: archives.read(archive, path) for archive, path in paths.items()}
-    for split in ("train", "test"):
-        if len(arrays[f"{split}_data"]) != len(arrays[f"{split}_labels"]):
-            raise DataError(f"{dataset}: {split} has another count of images than of labels")
     return source, arrays

@@ -3,19 +3,20 @@
 import os
 import subprocess
 import sys
-import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
+
+import tenacity
 
 from components.errors import ERRORS, DataError, StorageError, reported
 from components.ingest.archives import (
     Archive,
     NonMatchingChecksumError,
-    builder,
     download_manager,
     registered,
 )
 
+_PREFLIGHT_ATTEMPTS = 3
 _PREFLIGHT_SECONDS = 10
 _DOWNLOAD_SECONDS = 900
 _PROJECT_DIR = Path(__file__).parents[2]
@@ -28,13 +29,13 @@ def fill_cache(dataset: str, archives: Iterable[Archive], scratch_dir: Path) -> 
       StorageError: a source does not answer, refuses, or takes more than 15 minutes.
       DataError: a download has another checksum than the registered one.
     """
-    hint = f"dataset={dataset!r} has no bundled copy; name a mirror if its source cannot be reached"
-    for host in sorted({archive.url.rpartition("/")[0] for archive in archives}):
-        _answers(host, hint)
+    hint = f"dataset={dataset!r} has no bundled copy, so name a mirror if its source cannot be reached"
+    for archive in archives:
+        _answers(archive.url, hint)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "components.ingest.download", dataset, str(scratch_dir)],
-            env={**os.environ, "PYTHONPATH": str(_PROJECT_DIR)},
+            [sys.executable, "-m", __name__, dataset, str(scratch_dir)],
+            env={**os.environ, "PYTHONPATH": f"{_PROJECT_DIR}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -44,27 +45,33 @@ def fill_cache(dataset: str, archives: Iterable[Archive], scratch_dir: Path) -> 
         raise StorageError(f"download took more than {_DOWNLOAD_SECONDS} s; {hint}") from None
     if done.returncode:
         kind, _, message = done.stderr.strip().rpartition("\n")[2].partition(": ")
-        raise ERRORS.get(kind, StorageError)(f"{message}; {hint}")
+        if kind not in ERRORS:  # a bug, or a kill: show all of it
+            raise RuntimeError(f"{' '.join(done.args)} exited with {done.returncode}:\n{done.stderr}")
+        raise ERRORS[kind](f"{message}; {hint}")
 
 
 def _answers(url: str, hint: str) -> None:
     """Raises StorageError unless the host answers: TFDS itself would retry for minutes."""
     import requests
 
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(requests.RequestException),
+        stop=tenacity.stop_after_attempt(_PREFLIGHT_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=2),
+        reraise=True,
+    )
     try:
-        requests.head(url, timeout=_PREFLIGHT_SECONDS)
+        attempts(requests.head, url, timeout=_PREFLIGHT_SECONDS)
     except requests.RequestException as error:
-        host = urllib.parse.urlsplit(url).netloc
-        raise StorageError(f"{host} does not answer ({type(error).__name__}); {hint}") from error
+        raise StorageError(f"{url}: no answer ({type(error).__name__}); {hint}") from error
 
 
 def _download(dataset: str, scratch_dir: Path) -> None:
     import requests
     import tensorflow_datasets as tfds
 
-    source = builder(dataset, scratch_dir)
-    manager = download_manager(source, scratch_dir, None)
-    for archive in registered(source):
+    manager = download_manager(dataset, scratch_dir, None)
+    for archive in registered(dataset):
         try:
             manager.download(archive.url)
         except NonMatchingChecksumError as error:

@@ -1,5 +1,6 @@
 """What ingest's parameters may be: pure and quick, so a wrong one is refused before anything is launched."""
 
+import re
 import urllib.parse
 
 from components import limits
@@ -10,6 +11,7 @@ TRAIN_ROWS = 60_000
 TEST_ROWS = 10_000
 MIRROR_FORMS = "empty, a directory, gs://bucket/prefix or http(s)://host/base"
 _MAX_PIXEL_SCALE = 65_535
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def check(*, dataset: str, mirror: str, pixel_scale: float, validation_rows: int, holdout: bool) -> None:
@@ -32,16 +34,24 @@ def training_rows(validation_rows: int, holdout: bool) -> int:
 
 
 def _check_mirror(mirror: str) -> None:
-    wrong = UsageError(f"mirror={mirror!r}: must be {MIRROR_FORMS}")
-    if mirror != mirror.strip() or "\n" in mirror:
-        raise wrong
+    if mirror != mirror.strip() or not mirror.isprintable():
+        raise UsageError(f"mirror={mirror!r}: must be {MIRROR_FORMS}")
     if "://" not in mirror:
         return
     try:
         parts = urllib.parse.urlsplit(mirror)
-    except ValueError:
-        raise wrong from None
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise UsageError(f"mirror: must be a plain base, without user, '?' or '#': {MIRROR_FORMS}")
-    if parts.scheme not in ("gs", "http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
-        raise wrong
+        parts.port  # noqa: B018  # reading it is what checks it
+    except ValueError as error:
+        raise UsageError(f"mirror={mirror!r}: {error}; must be {MIRROR_FORMS}") from None
+    if parts.query or parts.fragment or "@" in parts.netloc:  # not echoed: it may hold a secret
+        raise UsageError(f"mirror: has a user, '?' or '#'; must be {MIRROR_FORMS}")
+    if not _is_known(parts):
+        raise UsageError(f"mirror={mirror!r}: must be {MIRROR_FORMS}")
+
+
+def _is_known(parts: urllib.parse.SplitResult) -> bool:
+    if parts.scheme == "gs":
+        return _BUCKET_NAME.fullmatch(parts.netloc) is not None
+    if parts.scheme == "file":
+        return not parts.netloc and len(parts.path) > 1
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -5,7 +5,7 @@ A remote mirror gets timeouts, retries with backoff, and never more than an arch
 
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +18,7 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
 _FILE_SECONDS = 300  # against a server that drips
 _ATTEMPTS = 4
+_BACKOFF_SECONDS = 0.5
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
 
@@ -85,19 +86,18 @@ def _get(url: str, size: int, path: Path) -> None:
             if response.status_code != 200:
                 raise StorageError(f"{url}: status {response.status_code}, expected 200")
             with path.open("wb") as file:
-                _copy(response.raw.stream(_CHUNK, decode_content=False), file, size, url)
+                _copy(lambda: response.raw.read1(_CHUNK, decode_content=False), file, size, url)
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise _TransientError(_short(error)) from error
     except requests.RequestException as error:
         raise StorageError(f"{url}: {_short(error)}") from error
 
 
-def _copy(chunks: Iterator[bytes], file: IO[bytes], size: int, url: str) -> None:
+def _copy(read: Callable[[], bytes], file: IO[bytes], size: int, url: str) -> None:
+    """Copies what arrives as it arrives, so that a server that drips is noticed."""
     started, copied = time.monotonic(), 0
-    for chunk in chunks:
+    while copied <= size and (chunk := read()):  # one byte too many shows that it is too long
         copied += file.write(chunk[: size + 1 - copied])
-        if copied > size:
-            return  # too long: the size check says so
         if time.monotonic() - started > _FILE_SECONDS:
             raise StorageError(f"{url}: {copied} of {size} bytes after {_FILE_SECONDS} s")
 
@@ -146,12 +146,13 @@ def _retrying() -> tenacity.Retrying:
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_TransientError),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
+        wait=tenacity.wait_random_exponential(multiplier=_BACKOFF_SECONDS, max=8),
         reraise=True,
     )
 
 
-def _short(error: Exception) -> str:
-    """Returns an error of a client library as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}"
+def _short(error: BaseException) -> str:
+    """Returns a client library's error as one line: what lies at the bottom of it."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

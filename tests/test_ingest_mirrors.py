@@ -1,0 +1,78 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.errors import DataError, StorageError
+from components.ingest import mirrors
+from tests.fakes.mirror_server import MirrorServer, serving
+from tests.test_ingest_core import BUNDLED, ingest
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MirrorServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(mirrors, "_BACKOFF_SECONDS", 0.01)
+    shutil.copytree(BUNDLED, tmp_path / "served")
+    with serving(tmp_path / "served") as server:
+        yield server
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_an_http_mirror(tmp_path: Path, server: MirrorServer, slash: str) -> None:
+    facts = ingest(tmp_path / "data", mirror=server.base + slash)
+    assert facts["source"] == server.base + slash
+    assert len(server.requests) == 4
+    assert all(path.startswith("/some/base/t") for path in server.requests)
+
+
+def test_transient_faults_are_retried(tmp_path: Path, server: MirrorServer) -> None:
+    server.faults = {LABELS: [503, "short", "reset"], IMAGES: [429, "gzip"]}
+    ingest(tmp_path / "data", mirror=server.base)
+    assert len(server.requests) == 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("faults", "problem"),
+    [
+        ([404], "status 404, expected 200"),
+        ([403], "status 403, expected 200"),
+        ([503] * 4, r"status 503 \(4 attempts\)"),
+        (["short"] * 4, r"IncompleteRead.* \(4 attempts\)"),
+        (["drip"], r"\d+ of 4542 bytes after 0.2 s"),
+    ],
+)
+def test_a_fault_that_stays_is_named(
+    tmp_path: Path,
+    server: MirrorServer,
+    monkeypatch: pytest.MonkeyPatch,
+    faults: list[int | str],
+    problem: str,
+) -> None:
+    monkeypatch.setattr(mirrors, "_FILE_SECONDS", 0.2 if faults == ["drip"] else 300)
+    server.faults = {LABELS: faults}
+    with pytest.raises(StorageError, match=rf"^{server.base}/{LABELS}: .*{problem}") as error:
+        ingest(tmp_path / "data", mirror=server.base)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_no_more_than_the_registered_size_is_taken(tmp_path: Path, server: MirrorServer) -> None:
+    (server.directory / LABELS).write_bytes(bytes(1 << 24))
+    with pytest.raises(DataError, match=rf"{LABELS}: 4543 bytes, expected 4542; damaged gzip"):
+        ingest(tmp_path / "data", mirror=server.base)
+
+
+def test_a_login_page_is_not_an_archive(tmp_path: Path, server: MirrorServer) -> None:
+    (server.directory / LABELS).write_text("<html>please log in</html>")
+    with pytest.raises(DataError, match=rf"{LABELS}: 26 bytes, expected 4542; .*Not a gzipped file"):
+        ingest(tmp_path / "data", mirror=server.base)
+
+
+def test_nobody_listening(tmp_path: Path, server: MirrorServer) -> None:
+    server.server_close()
+    with pytest.raises(StorageError, match=r"Connection refused.*\(4 attempts\)"):
+        ingest(tmp_path / "data", mirror=server.base)
