@@ -1,0 +1,37 @@
+"""Which cron expressions each platform's server accepts."""
+
+import re
+import zoneinfo
+
+from tests.fakes.loopback import RefusedError
+
+_FIVE = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_SECONDS = (0, 59)
+
+
+def check_for_kfp(text: str) -> None:
+    """Refuses what `robfig/cron` version 1 refuses; five fields pass, and mean seconds first."""
+    fields = text.split()
+    if not 5 <= len(fields) <= 6:
+        raise RefusedError(
+            400, f"Schedule cron is not a valid cron expression: expected 5 to 6 fields, found {text!r}"
+        )
+    for field, (low, high) in zip(fields, (_SECONDS, *_FIVE), strict=False):
+        for part in field.split(","):
+            match = re.fullmatch(r"(?:[*?]|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+            bounds = [int(number) for number in match.groups()[:2] if number] if match else []
+            if match is None or any(not low <= bound <= high for bound in bounds) or bounds != sorted(bounds):
+                raise RefusedError(400, f"Schedule cron is not a valid cron expression: {part!r} in {text!r}")
+
+
+def check_for_vertex(text: str) -> None:
+    """Refuses what is not five fields, with an IANA time zone in front or none."""
+    match = re.fullmatch(r"(?:(?:CRON_)?TZ=(\S+) )?(\S+(?: \S+){4})", text)
+    if match is None or (match[1] and match[1] not in zoneinfo.available_timezones()):
+        raise RefusedError(400, f"invalid cron {text!r}")
+    for field, (low, high) in zip(match[2].split(), _FIVE, strict=True):
+        for part in field.split(","):
+            parts = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/\d+)?", part)
+            bounds = [int(number) for number in parts.groups() if number] if parts else []
+            if parts is None or any(not low <= bound <= high for bound in bounds):
+                raise RefusedError(400, f"invalid cron {text!r}: {part!r}")
