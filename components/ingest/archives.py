@@ -83,21 +83,32 @@ def download_manager(dataset: str, scratch_dir: Path, archives_dir: Path | None)
     )
 
 
-def verified(archive: Archive, manager: Any, archives_dir: Path | None) -> Path:
+def verified(archive: Archive, manager: Any, archives_dir: Path | None, origin: str) -> Path:
     """Returns the path of an archive that has its registered size and SHA-256.
+
+    Args:
+      archive: which.
+      manager: from `download_manager`, with the same `archives_dir`.
+      archives_dir: where the archive is; None when it is in the manager's cache.
+      origin: what to call the place it came from in an error.
 
     Raises:
       DataError: it has not; the message says what the file is instead.
     """
     path = archives_dir / archive.filename if archives_dir else None
     if path and path.stat().st_size != archive.size:
-        raise _mismatch(archive, path)
+        raise _mismatch(archive, path, origin)
     try:
         return Path(manager.download(archive.url))
-    except NonMatchingChecksumError:
-        if path is None:
-            raise DataError(f"{archive.url}: downloaded, but its sha256 is not {archive.sha256}") from None
-        raise _mismatch(archive, path) from None
+    except NonMatchingChecksumError as error:
+        if path:
+            raise _mismatch(archive, path, origin) from None
+        raise not_registered(archive) from error
+
+
+def not_registered(archive: Archive) -> DataError:
+    """Returns the error for a download whose content is gone by now."""
+    return DataError(f"{archive.url}: not the registered {archive.size} bytes with sha256 {archive.sha256}")
 
 
 def read(archive: Archive, path: Path) -> NDArray[np.uint8]:
@@ -121,7 +132,7 @@ class _Recorder:
         return urls
 
 
-def _mismatch(archive: Archive, path: Path) -> DataError:
+def _mismatch(archive: Archive, path: Path, origin: str) -> DataError:
     size = path.stat().st_size
     if size != archive.size:
         difference = f"{size} bytes, expected {archive.size}"
@@ -136,4 +147,4 @@ def _mismatch(archive: Archive, path: Path) -> DataError:
         reason = str(error).removeprefix(f"{path.name}: ")
     else:
         reason = "readable, but not the registered archive"
-    return DataError(f"{path}: {difference}; {reason}")
+    return DataError(f"{origin.rstrip('/')}/{archive.filename}: {difference}; {reason}")

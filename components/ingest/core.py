@@ -97,6 +97,7 @@ def _load(dataset: str, mirror: str, scratch_dir: Path) -> tuple[str, dict[str, 
         source = f"TFDS ({registered[0].url.rpartition('/')[0]})"
         download.fill_cache(dataset, registered, scratch_dir)
     manager = archives.download_manager(dataset, scratch_dir, folder)
-    paths = {archive: archives.verified(archive, manager, folder) for archive in registered}
+    origin = mirror or str(folder)
+    paths = {archive: archives.verified(archive, manager, folder, origin) for archive in registered}
     arrays = {archive.role: archives.read(archive, path) for archive, path in paths.items()}
     return source, arrays

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import tenacity
 
-from components.errors import ERRORS, DataError, StorageError, reported
+from components.errors import ERRORS, StorageError, reported
 from components.ingest.archives import (
     Archive,
     NonMatchingChecksumError,
     download_manager,
+    not_registered,
     registered,
 )
 
@@ -75,9 +76,7 @@ def _download(dataset: str, scratch_dir: Path) -> None:
         try:
             manager.download(archive.url)
         except NonMatchingChecksumError as error:
-            raise DataError(
-                f"{archive.url}: not the registered archive of {archive.size} bytes, sha256 {archive.sha256}"
-            ) from error
+            raise not_registered(archive) from error
         except (requests.RequestException, tfds.download.DownloadError, OSError) as error:
             raise StorageError(f"{archive.url}: {' '.join(str(error).split())[:200]}") from error
 

@@ -1,9 +1,8 @@
 """What ingest's parameters may be: pure and quick, so a wrong one is refused before anything is launched."""
 
-import re
 import urllib.parse
 
-from components import limits
+from components import bucket_uri, limits
 from components.errors import UsageError
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist")
@@ -11,7 +10,6 @@ TRAIN_ROWS = 60_000
 TEST_ROWS = 10_000
 MIRROR_FORMS = "empty, a directory, gs://bucket/prefix or http(s)://host/base"
 _MAX_PIXEL_SCALE = 65_535
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def check(*, dataset: str, mirror: str, pixel_scale: float, validation_rows: int, holdout: bool) -> None:
@@ -36,6 +34,9 @@ def training_rows(validation_rows: int, holdout: bool) -> int:
 def _check_mirror(mirror: str) -> None:
     if mirror != mirror.strip() or not mirror.isprintable():
         raise UsageError(f"mirror={mirror!r}: must be {MIRROR_FORMS}")
+    if mirror.startswith("gs://"):
+        bucket_uri.parse(mirror, "mirror")
+        return
     if "://" not in mirror:
         return
     try:
@@ -50,8 +51,6 @@ def _check_mirror(mirror: str) -> None:
 
 
 def _is_known(parts: urllib.parse.SplitResult) -> bool:
-    if parts.scheme == "gs":
-        return _BUCKET_NAME.fullmatch(parts.netloc) is not None
     if parts.scheme == "file":
         return not parts.netloc and len(parts.path) > 1
     return parts.scheme in ("http", "https") and bool(parts.hostname)

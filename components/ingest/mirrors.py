@@ -16,6 +16,7 @@ from components.ingest.archives import Archive
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
+_GS_RETRY_SECONDS = 30
 _FILE_SECONDS = 300  # against a server that drips
 _ATTEMPTS = 4
 _BACKOFF_SECONDS = 0.5
@@ -110,17 +111,17 @@ def _fetch_gs(uri: str, archive: Archive, path: Path) -> None:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     bucket, _, name = uri.removeprefix("gs://").partition("/")
+    limits: dict[str, Any] = {
+        "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
+        "retry": DEFAULT_RETRY.with_timeout(_GS_RETRY_SECONDS),
+    }
     try:
-        blob = _storage_client().bucket(bucket).blob(name)
-        blob.download_to_filename(
-            str(path),
-            end=archive.size,  # inclusive: one byte too many shows that it is too long
-            raw_download=True,
-            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-            retry=DEFAULT_RETRY.with_timeout(60),
-        )
-    except exceptions.NotFound as error:
-        raise StorageError(f"{uri}: not found") from error
+        blob = _storage_client().bucket(bucket).get_blob(name, **limits)
+        if blob is None:
+            raise StorageError(f"{uri}: not found")
+        path.touch()
+        if blob.size:  # `end` is inclusive: one byte too many shows that it is too long
+            blob.download_to_filename(str(path), end=archive.size, raw_download=True, **limits)
     except (
         exceptions.GoogleAPIError,
         GoogleAuthError,
