@@ -121,6 +121,15 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         ingest(tmp_path / "data", mirror="/no/such/mirror")
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")
+def test_a_mirror_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    mirror = mirror_of(tmp_path)
+    (mirror / "t10k-labels-idx1-ubyte.gz").unlink()
+    (mirror / "t10k-labels-idx1-ubyte.gz").symlink_to("/proc/self/mem")
+    with pytest.raises(StorageError, match=rf"^{mirror}: Input/output error$"):
+        ingest(tmp_path / "data", mirror=str(mirror))
+
+
 def test_parameters_are_checked_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="validation_rows"):
         ingest(tmp_path / "data", mirror="/no/such/mirror", validation_rows=60_000)

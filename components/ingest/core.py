@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from components import dataset as artifact
+from components.errors import StorageError
 from components.ingest import archives, download, idx, limits, mirrors
 
 _BUNDLED_DIR = Path(__file__).parent / "bundled"
@@ -43,8 +44,12 @@ def ingest(
         holdout=holdout,
     )
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
-        source, arrays = _load(dataset, mirror, Path(scratch))
+    try:
+        with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
+            source, arrays = _load(dataset, mirror, Path(scratch))
+    except OSError as error:
+        where = error.filename or mirror or dataset
+        raise StorageError(f"{where}: {error.strerror or error}") from error
     duplicates = idx.shared_images(arrays["train_data"], arrays["test_data"])
     print(
         f"ingest: {dataset} from {source}: {len(arrays['train_data'])} training and "

@@ -23,8 +23,6 @@ _BACKOFF_SECONDS = 0.5
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
 
-Fetch = Callable[[str, Archive, Path], None]
-
 
 class _TransientError(Exception):
     """Worth another attempt."""
