@@ -1,0 +1,299 @@
+"""Local runs in containers: what must be there first, how they are confined, and no exit code lost.
+
+`docker_runner(...)` gives KFP's local `DockerRunner`, and for its duration replaces the one function of KFP
+that starts containers: KFP's own lets the engine remove a container as soon as it ends, and takes one that is
+gone before it was waited for as a success (kubeflow/pipelines#13332); nor does it stop one on Ctrl-C.
+"""
+
+import codecs
+import contextlib
+import http
+import os
+import signal
+import tempfile
+import threading
+import time
+import types
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import StorageError, UsageError
+from pipeline import images
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container
+    from kfp import local
+
+RUN_LABEL = "mnist-pipeline.run"  # docker ps --all --filter label=mnist-pipeline.run
+NO_NETWORK = "none"
+STOP_SECONDS = 10.0  # from SIGTERM, on which train saves a checkpoint, to SIGKILL
+
+# Google's clients read these; they reach the containers only when a network does.
+_CLOUD_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST")
+_CREDENTIALS_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+
+
+@contextlib.contextmanager
+def docker_runner(
+    images_by_component: Mapping[str, str],
+    *,
+    runs_dir: Path,
+    bucket_uri: str = "",
+    mirror: str = "",
+    network: str = NO_NETWORK,
+    gpus: str = "",
+) -> Iterator["local.DockerRunner"]:
+    """Checks engine, images and directories, then gives the runner; leaves no container behind.
+
+    Args:
+      images_by_component: image references that the compiled pipeline names.
+      runs_dir: where the runs' artifacts go; made if it doesn't exist. KFP mounts its run's folder.
+      bucket_uri: a local one is made if it doesn't exist, and mounted writable.
+      mirror: a local one is mounted read-only.
+      network: an engine network (`bridge`, `host`, …) or `none`.
+      gpus: `all`, a count, or empty for none.
+
+    Raises:
+      UsageError: an image is missing, for another architecture or of other code; a bucket or mirror needs
+        the network that is not given; `gpus` is neither `all` nor a count.
+      StorageError: no engine, no permission, a directory that the caller cannot write.
+    """
+    from kfp import local
+    from kfp.local import docker_task_handler
+
+    confinement = run_arguments(
+        runs_dir=runs_dir, bucket_uri=bucket_uri, mirror=mirror, network=network, gpus=gpus
+    )
+    run_id = uuid.uuid4().hex
+    with _engine() as client:
+        for component, reference in images_by_component.items():
+            _check_image(client, component, reference)
+        original = docker_task_handler.run_docker_container
+        docker_task_handler.run_docker_container = run_container
+        try:
+            with _stopped_by_signals(lambda: _discard_all(client, run_id)):
+                yield local.DockerRunner(labels={RUN_LABEL: run_id}, **confinement)
+        finally:
+            docker_task_handler.run_docker_container = original
+            _discard_all(client, run_id)
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator["docker.DockerClient"]:
+    import docker
+    from docker.errors import DockerException
+
+    client = None
+    try:
+        client = docker.from_env()
+        client.ping()
+        yield client
+    except DockerException as error:
+        if "Permission denied" in str(error):
+            advice = (
+                f"uid {os.getuid()} may not use it; add the user to its group, or use --runner subprocess"
+            )
+        else:
+            advice = "start it, see containers/engine.sh, or use --runner subprocess"
+        raise StorageError(f"container engine at {_engine_address()}: does not answer: {advice}") from None
+    finally:
+        if client:
+            client.close()
+
+
+def _engine_address() -> str:
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+
+def _check_image(client: "docker.DockerClient", component: str, reference: str) -> None:
+    from docker.errors import DockerException, ImageNotFound
+
+    try:
+        try:
+            image = client.images.get(reference)
+        except ImageNotFound:
+            if "/" not in reference:
+                raise UsageError(f"image {reference}: is not on this machine; run `make images`") from None
+            image = client.images.pull(reference)
+    except DockerException as error:
+        raise UsageError(f"image {reference}: is not here and cannot be pulled: {_one_line(error)}") from None
+    built_for, runs_here = image.attrs["Architecture"], client.version()["Arch"]
+    if built_for != runs_here:
+        raise UsageError(f"image {reference}: is for {built_for}, this engine runs {runs_here}")
+    images.check_fresh(component, reference, image.labels)
+
+
+def run_arguments(*, runs_dir: Path, bucket_uri: str, mirror: str, network: str, gpus: str) -> dict[str, Any]:
+    """Returns what every container is started with: nothing writable but its outputs, /tmp and the bucket.
+
+    Raises:
+      UsageError: a remote bucket or mirror without a network, `gpus` that is neither `all` nor a count.
+      StorageError: a directory is missing or not writable.
+    """
+    from docker.types import LogConfig, Mount
+
+    _writable_dir("--runs-dir", runs_dir)
+    mounts = []
+    if bucket_dir := _local_dir("bucket_uri", bucket_uri, network):
+        _writable_dir("bucket_uri", bucket_dir)
+        mounts.append(Mount(str(bucket_dir), str(bucket_dir), type="bind"))
+    if mirror_dir := _local_dir("mirror", mirror, network):
+        if not mirror_dir.is_dir():
+            raise StorageError(f"mirror={mirror}: is not a directory")
+        mounts.append(Mount(str(mirror_dir), str(mirror_dir), type="bind", read_only=True))
+    environment = {"HOME": "/tmp", "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")}
+    if network != NO_NETWORK:
+        environment |= {name: os.environ[name] for name in _CLOUD_VARIABLES if name in os.environ}
+        if credentials := os.environ.get(_CREDENTIALS_VARIABLE):
+            mounts.append(Mount(credentials, credentials, type="bind", read_only=True))
+            environment[_CREDENTIALS_VARIABLE] = credentials
+    return {
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,nosuid,nodev,mode=1777"},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "network_mode": network,
+        "mounts": mounts,
+        "environment": environment,
+        "device_requests": _device_requests(gpus),
+        "log_config": LogConfig(type="json-file"),  # an engine's default may be one that cannot be read back
+    }
+
+
+def _writable_dir(field: str, directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        why = f"cannot be written by uid {os.getuid()}: {error.strerror}"
+        raise StorageError(f"{field}={directory}: {why}") from None
+
+
+def _local_dir(field: str, uri: str, network: str) -> Path | None:
+    """Returns the local directory that `uri` names, None for an empty or a remote one."""
+    if uri and "://" in uri and not uri.startswith("file://"):
+        if network == NO_NETWORK:
+            raise UsageError(
+                f"{field}={uri}: containers have no network unless one is given, as --network bridge"
+            )
+        return None
+    return Path(uri.removeprefix("file://")).absolute() if uri else None
+
+
+def _device_requests(gpus: str) -> list[Any]:
+    from docker.types import DeviceRequest
+
+    if not gpus:
+        return []
+    if gpus != "all" and not (gpus.isdecimal() and int(gpus) > 0):
+        raise UsageError(f"--gpus={gpus}: must be `all` or a whole number of at least 1")
+    return [DeviceRequest(count=-1 if gpus == "all" else int(gpus), capabilities=[["gpu"]])]
+
+
+def run_container(
+    client: "docker.DockerClient",
+    image: str,
+    command: list[str],
+    volumes: dict[str, Any],
+    **arguments: Any,
+) -> int:
+    """Runs one container to its end, printing its log as it comes, and removes it whatever happens.
+
+    Returns:
+      Its exit code, read before it is removed. When the engine refuses or its disk is full: that of a
+      StorageError, whose line is printed like a task's own, since KFP keeps no exception of a task.
+    """
+    from docker.errors import DockerException
+
+    container = None
+    try:
+        container = client.containers.create(image=image, command=command, volumes=volumes, **arguments)
+        container.start()
+        _print_log(container)
+        return int(container.wait()["StatusCode"])
+    except DockerException as error:
+        print(f"\nStorageError: container engine: {image}: {_one_line(error)}", flush=True)
+        return StorageError.exit_code
+    finally:
+        if container is not None:
+            _discard(container)
+
+
+def _print_log(container: "Container") -> None:
+    """Prints what the container writes, as it comes, until it ends."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    seen = 0
+    with contextlib.closing(container.logs(stream=True, follow=True)) as chunks:
+        for chunk in chunks:
+            seen += len(chunk)
+            print(decoder.decode(chunk), end="", flush=True)
+    container.wait()
+    # The engine may end a followed log before its last line, which for a failed task is the error.
+    print(decoder.decode(container.logs()[seen:], final=True), end="", flush=True)
+
+
+def _discard_all(client: "docker.DockerClient", run_id: str) -> None:
+    for container in client.containers.list(
+        all=True, ignore_removed=True, filters={"label": f"{RUN_LABEL}={run_id}"}
+    ):
+        _discard(container)
+
+
+def _discard(container: "Container") -> None:
+    """Removes a container; one that still runs is told to end first, and gets `STOP_SECONDS` for it.
+
+    The signal goes to all of its processes but the first: that one is KFP's shell, which passes none on.
+    """
+    from docker.errors import APIError, NotFound
+
+    with contextlib.suppress(NotFound):
+        container.reload()
+        if container.status == "running":
+            with contextlib.suppress(APIError):
+                container.exec_run(["sh", "-c", "kill -TERM -1"], detach=True)
+            deadline = time.monotonic() + STOP_SECONDS
+            while container.status == "running" and time.monotonic() < deadline:
+                time.sleep(0.1)
+                container.reload()
+        try:
+            container.remove(force=True)
+        except APIError as error:
+            if error.status_code != http.HTTPStatus.CONFLICT:  # another thread is removing it
+                raise
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Lets SIGINT and SIGTERM call `stop`, then raise KeyboardInterrupt.
+
+    The exception alone would not do: KFP runs a task in a thread and waits for that thread to end by itself.
+    """
+    stopper = threading.Thread(target=stop)
+
+    def interrupt(signum: int, frame: types.FrameType | None) -> None:
+        if not stopper.ident:
+            stopper.start()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if stopper.ident:
+            stopper.join()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _one_line(error: Exception) -> str:
+    """Returns the engine's own words without the HTTP request around them."""
+    words = getattr(error, "explanation", None) or str(error)
+    return " ".join(str(words).split())
