@@ -1,0 +1,282 @@
+"""Where runs go: one typed file per environment, `MNIST_PIPELINE_*` variables over it, secrets only in those.
+
+load("kfp-example")                      # pipeline/environments/kfp-example.yaml
+MNIST_PIPELINE_ACCELERATOR__COUNT=2 …    # the same key, for one command
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from components import bucket_uri as bucket_uris
+from components.errors import UsageError
+from pipeline import cron, yaml_mapping
+
+FILES_DIR = Path(__file__).with_suffix("")
+PREFIX = "MNIST_PIPELINE_"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_SECRETS = ("token", "cookie", "dex_username", "dex_password")
+
+
+def _matching(pattern: str, description: str) -> AfterValidator:
+    """A check that says in words what the pattern wants."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {description}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _bucket_uri(value: str) -> str:
+    bucket_uris.parse(value)
+    return value
+
+
+def _time_zone(value: str) -> str:
+    cron.zone_named(value)
+    return value
+
+
+BucketUri = Annotated[str, AfterValidator(_bucket_uri)]
+GcsUri = Annotated[str, _matching(r"gs://[a-z0-9][a-z0-9._-]+(/[^\s?#]*)?", "gs://bucket/prefix")]
+HttpUrl = Annotated[str, _matching(r"https?://[^\s/?#]+[^\s?#]*", "an http:// or https:// address")]
+KubernetesName = Annotated[str, _matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a Kubernetes name")]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Cpu = Annotated[str, _matching(r"\d+(\.\d+)?|\d+m", "cores such as 2, 0.5 or 500m")]
+Memory = Annotated[str, _matching(r"\d+(\.\d+)?(K|M|G|T|Ki|Mi|Gi|Ti)", "an amount such as 4G or 512Mi")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Resources(_Section):
+    """What one task asks of its node, instead of the DAG's figures."""
+
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+
+
+class Toleration(_Section):
+    """A taint that train's pod puts up with."""
+
+    key: str
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+class KfpNodes(_Section):
+    """Where train runs on a Kubernetes cluster.
+
+    Attributes:
+      accelerator: the Kubernetes resource name, `nvidia.com/gpu`; `none` for a CPU node.
+      count: how many.
+      selector: labels that the node must carry (its pool).
+      tolerations: taints beside the accelerator's own, which is always tolerated.
+      spot: GKE's spot nodes: their label is selected and their taint tolerated.
+    """
+
+    accelerator: Annotated[
+        str,
+        _matching(r"none|[a-z0-9.-]+/[a-z0-9.-]+", "a Kubernetes resource such as nvidia.com/gpu, or none"),
+    ]
+    count: int = Field(default=1, ge=1, le=16)
+    selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    spot: bool = False
+
+
+class VertexNodes(_Section):
+    """Where train runs on Vertex AI, which picks the machine type by cpu, memory and accelerator.
+
+    Attributes:
+      accelerator: Vertex AI's name for it, `NVIDIA_TESLA_T4`; `none` for a CPU machine.
+      count: how many.
+    """
+
+    accelerator: Annotated[
+        str,
+        _matching(r"none|NVIDIA_[A-Z0-9_]+|TPU_V\d\w*", "a Vertex AI type such as NVIDIA_TESLA_T4, or none"),
+    ]
+    count: Literal[1, 2, 4, 8, 16] = 1
+
+
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    name: str
+    bucket_uri: BucketUri
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables go over the file, and nothing else is read."""
+        return env_settings, init_settings
+
+
+class LocalEnvironment(_Environment):
+    """This machine, through the KFP local runner."""
+
+    target: Literal["local"]
+
+
+class _RemoteEnvironment(_Environment):
+    digests: Path
+    resources: dict[Literal["ingest", "train", "evaluate", "export"], Resources] = {}
+    time_zone: TimeZone
+    timeout_seconds: int = Field(default=30, ge=1, le=600)
+    token: SecretStr | None = None
+
+
+class KfpEnvironment(_RemoteEnvironment):
+    """A Kubeflow Pipelines installation.
+
+    Attributes:
+      host: where its API answers; what kfp.Client calls host.
+      auth: `none`, `bearer` (token or token_path), `service-account` (a token that Kubernetes projects into
+        this pod) or `dex` (a session cookie, or a user name and password to get one with).
+      namespace: the profile's namespace of a multi-user installation; leave it out for a single-user one.
+      service_account: of the tasks' pods.
+      time_zone: the cluster's CRON_SCHEDULE_TIMEZONE, by which it reads every cron expression.
+    """
+
+    target: Literal["kfp"]
+    host: HttpUrl
+    auth: Literal["none", "bearer", "service-account", "dex"]
+    token_path: Path | None = None
+    ca_cert_path: Path | None = None
+    namespace: KubernetesName | None = None
+    experiment: str = Field(min_length=1)
+    service_account: KubernetesName | None = None
+    pipeline_root: str | None = None
+    nodes: KfpNodes
+    cookie: SecretStr | None = None
+    dex_username: SecretStr | None = None
+    dex_password: SecretStr | None = None
+
+
+class VertexEnvironment(_RemoteEnvironment):
+    """Vertex AI Pipelines in one project and region.
+
+    Attributes:
+      auth: `adc` (Application Default Credentials) or `bearer` (an access token).
+      pipeline_root: where run artifacts go; the bucket must exist.
+      service_account: whom the tasks run as; empty for the project's default one.
+      network: full name of a peered VPC network.
+      api_endpoint: instead of the region's public one, for a private endpoint.
+      time_zone: of the schedules.
+    """
+
+    target: Literal["vertex"]
+    project: Annotated[str, _matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a Google Cloud project id")]
+    region: Annotated[str, _matching(r"[a-z]+-[a-z]+\d+", "a region such as europe-west4")]
+    auth: Literal["adc", "bearer"] = "adc"
+    pipeline_root: GcsUri
+    service_account: Annotated[str, _matching(r"[^@\s]+@[^@\s]+", "an e-mail address")] | None = None
+    network: str | None = None
+    api_endpoint: str | None = None
+    nodes: VertexNodes
+
+
+Environment = LocalEnvironment | KfpEnvironment | VertexEnvironment
+RemoteEnvironment = KfpEnvironment | VertexEnvironment
+_KINDS: dict[str, type[Environment]] = {
+    "local": LocalEnvironment,
+    "kfp": KfpEnvironment,
+    "vertex": VertexEnvironment,
+}
+
+
+def names(files_dir: Path = FILES_DIR) -> list[str]:
+    """Returns the names of the environments that have a file."""
+    return sorted(path.stem for path in files_dir.glob("*.yaml"))
+
+
+def load(name: str, files_dir: Path = FILES_DIR) -> Environment:
+    """Reads one environment; relative paths in it start at its file.
+
+    Raises:
+      UsageError: no such environment, or every wrong key in one line, each with its file or variable.
+    """
+    if name not in names(files_dir):
+        raise UsageError(
+            f"--env={name}: no such environment in {files_dir}; known: {', '.join(names(files_dir))}"
+        )
+    path = files_dir / f"{name}.yaml"
+    content = _read(path)
+    target = os.environ.get(f"{PREFIX}TARGET") or content.get("target")
+    if target not in _KINDS:
+        raise UsageError(f"{path}: target={target!r}: must be one of {', '.join(_KINDS)}")
+    _check_variables(os.environ)
+    try:
+        environment = _KINDS[target](**{**content, "name": name})
+    except ValidationError as error:
+        raise UsageError("; ".join(_described(path, line) for line in error.errors())) from None
+    return _with_paths_from(path.parent, environment)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = yaml_mapping.read(path)
+    if not _NAME.fullmatch(path.stem):
+        raise UsageError(f"{path}: an environment's name must be of a-z 0-9 -, at most 40 of them")
+    for key in ("name", *_SECRETS):
+        if key in content:
+            reason = (
+                "is the file's own name"
+                if key == "name"
+                else f"is a secret: set {PREFIX}{key.upper()} instead"
+            )
+            raise UsageError(f"{path}: {key}: {reason}")
+    return content
+
+
+def _check_variables(variables: Mapping[str, str]) -> None:
+    """A misspelt variable must not be ignored; one for another target may stand."""
+    known = {key for kind in _KINDS.values() for key in kind.model_fields} - {"name"}
+    for variable in sorted(variables):
+        key = variable.removeprefix(PREFIX).partition("__")[0].lower()
+        if variable.startswith(PREFIX) and key not in known:
+            raise UsageError(f"{variable}: no such setting; known: {', '.join(sorted(known))}")
+
+
+def described(path: Path, line: Any) -> str:
+    """Returns one wrong key of a file, from a pydantic error: where it is, its name, what is wrong."""
+    key = ".".join(str(part) for part in line["loc"])
+    return f"{path}: {key}: {_reason(line)}"
+
+
+def _described(path: Path, line: Any) -> str:
+    """As `described`, for a key that a variable may have set."""
+    variable = PREFIX + "__".join(str(part) for part in line["loc"]).upper()
+    is_variable = any(name == variable or name.startswith(f"{variable}__") for name in os.environ)
+    return f"{variable}: {_reason(line)}" if is_variable else described(path, line)
+
+
+def _reason(line: Any) -> str:
+    reasons = {"missing": "is required", "extra_forbidden": "no such key for this target"}
+    return reasons.get(line["type"], str(line["msg"]).removeprefix("Value error, "))
+
+
+def _with_paths_from(directory: Path, environment: Environment) -> Environment:
+    paths = {
+        key: directory / value
+        for key, value in environment
+        if isinstance(value, Path) and f"{PREFIX}{key.upper()}" not in os.environ
+    }
+    return environment.model_copy(update=paths)

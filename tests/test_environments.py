@@ -1,0 +1,145 @@
+"""Environments: variables over files, secrets in variables only, errors that name file and key."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from components.errors import UsageError
+from pipeline import environments
+
+KFP = """\
+target: kfp
+host: https://kfp.example.com/pipeline
+auth: bearer
+experiment: mnist
+bucket_uri: gs://example/models
+digests: digests.json
+nodes: {accelerator: nvidia.com/gpu, count: 2, selector: {pool: gpu}}
+time_zone: UTC
+"""
+VERTEX = """\
+target: vertex
+project: example-project
+region: europe-west4
+pipeline_root: gs://example/runs
+bucket_uri: gs://example/models
+digests: digests.json
+nodes: {accelerator: NVIDIA_TESLA_T4}
+time_zone: Europe/Paris
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(environments.PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def written(directory: Path, text: str, name: str = "prod") -> Path:
+    (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return directory
+
+
+def refused(directory: Path, text: str) -> str:
+    with pytest.raises(UsageError) as error:
+        environments.load("prod", written(directory, text))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_shipped_files_load_and_each_target_has_one() -> None:
+    targets = {environments.load(name).target for name in environments.names()}
+    assert targets == {"local", "kfp", "vertex"}
+
+
+def test_file_becomes_typed_values_with_paths_from_its_folder(tmp_path: Path) -> None:
+    environment = environments.load("prod", written(tmp_path, KFP))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert (environment.name, environment.nodes.count) == ("prod", 2)
+    assert environment.digests == tmp_path / "digests.json"
+
+
+def test_variables_go_over_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_PIPELINE_HOST", "http://127.0.0.1:8888")
+    monkeypatch.setenv("MNIST_PIPELINE_NODES__COUNT", "4")
+    monkeypatch.setenv("MNIST_PIPELINE_DIGESTS", "elsewhere.json")
+    environment = environments.load("prod", written(tmp_path, KFP))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.host == "http://127.0.0.1:8888"
+    assert (environment.nodes.accelerator, environment.nodes.count) == ("nvidia.com/gpu", 4)
+    assert environment.digests == Path("elsewhere.json")
+
+
+def test_a_variable_for_another_target_may_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_PIPELINE_HOST", "http://127.0.0.1:8888")
+    assert environments.load("prod", written(tmp_path, VERTEX)).target == "vertex"
+
+
+def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_PIPELINE_HOTS", "x")
+    assert "MNIST_PIPELINE_HOTS: no such setting; known: " in refused(tmp_path, KFP)
+
+
+def test_a_wrong_variable_is_named_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_PIPELINE_NODES__COUNT", "three")
+    assert refused(tmp_path, KFP).startswith("MNIST_PIPELINE_NODES__COUNT: ")
+
+
+def test_secrets_come_from_variables_and_are_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = refused(tmp_path, KFP + "token: canary\n")
+    assert "prod.yaml: token: is a secret: set MNIST_PIPELINE_TOKEN instead" in message
+    assert "canary" not in message
+    monkeypatch.setenv("MNIST_PIPELINE_TOKEN", "canary")
+    environment = environments.load("prod", written(tmp_path, KFP))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.token is not None
+    assert environment.token.get_secret_value() == "canary"
+    assert "canary" not in repr(environment)
+    monkeypatch.setenv("MNIST_PIPELINE_NODES__COUNT", "0")
+    assert "canary" not in refused(tmp_path, KFP)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (KFP.replace("host:", "hots:"), ["prod.yaml: host: is required", "prod.yaml: hots: no such key"]),
+        (KFP.replace("https://kfp.example.com/pipeline", "kfp.example.com"), ["host: must be an http"]),
+        (KFP.replace("target: kfp", "target: slurm"), ["target='slurm': must be one of local, kfp, vertex"]),
+        (KFP.replace("target: kfp\n", ""), ["target=None"]),
+        (KFP.replace("bearer", "password"), ["prod.yaml: auth: "]),
+        (KFP.replace("time_zone: UTC", "time_zone: CET+1"), ["time_zone", "not an IANA time zone"]),
+        (KFP.replace("nvidia.com/gpu", "NVIDIA_TESLA_T4"), ["nodes.accelerator: must be a Kubernetes"]),
+        (KFP.replace("gs://example/models", "s3://example/models"), ["bucket_uri"]),
+        (KFP + "resources: {trian: {cpu: 1}}\n", ["resources.trian"]),
+        (KFP + "resources: {train: {memory: lots}}\n", ["resources.train.memory: must be an amount"]),
+        (KFP + "namespace: Not_Kubernetes\n", ["namespace: must be a Kubernetes name"]),
+        (KFP + "project: example-project\n", ["prod.yaml: project: no such key for this target"]),
+        (KFP + "target: kfp\n", ["target is given twice"]),
+        (VERTEX.replace("project: example-project\n", ""), ["prod.yaml: project: is required"]),
+        (
+            VERTEX.replace("NVIDIA_TESLA_T4", "nvidia.com/gpu"),
+            ["nodes.accelerator: must be a Vertex AI type"],
+        ),
+        (VERTEX.replace("gs://example/runs", "/tmp/runs"), ["pipeline_root: must be gs://"]),
+        (VERTEX.replace("europe-west4", "Europe"), ["region: must be a region"]),
+        (VERTEX + "host: https://example.com\n", ["prod.yaml: host: no such key for this target"]),
+        (VERTEX.replace("T4}", "T4, spot: true}"), ["nodes.spot: no such key for this target"]),
+        (VERTEX.replace("T4}", "T4, selector: {a: b}}"), ["nodes.selector: no such key for this target"]),
+        ("[]", ["must be a mapping"]),
+        ("target: [", ["is not YAML"]),
+    ],
+)
+def test_each_wrong_key_is_named_with_its_file(tmp_path: Path, text: str, expected: list[str]) -> None:
+    message = refused(tmp_path, text)
+    assert "prod.yaml" in message
+    for words in expected:
+        assert words in message
+
+
+def test_unknown_environment_lists_the_known(tmp_path: Path) -> None:
+    written(tmp_path, KFP, "staging")
+    with pytest.raises(UsageError, match=r"--env=prod: no such environment .*; known: staging"):
+        environments.load("prod", tmp_path)
