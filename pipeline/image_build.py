@@ -67,7 +67,7 @@ def build(*, registry: str = "", tag: str = "", tf_variant: str = "cpu") -> dict
     client = build_client()
     for component, reference in references.items():
         started = time.perf_counter()
-        _run([client, *_build_arguments(component, reference, tf_variant)])
+        _run([client, *_build_arguments(component, reference, tf_variant)], f"building {reference}")
         size = int(_output([client, "image", "inspect", "--format", "{{.Size}}", reference]))
         print(f"{reference}  {size / 1e9:.2f} GB  {time.perf_counter() - started:.1f} s", flush=True)
     return references
@@ -120,7 +120,7 @@ def push(*, registry: str, tag: str = "", digests_path: Path = DIGESTS_PATH) -> 
     client = build_client()
     pushed = {}
     for component, reference in images.resolve(registry=registry, tag=tag).items():
-        _run([client, "push", reference])
+        _run([client, "push", reference], f"pushing {reference}")
         digests = json.loads(
             _output([client, "image", "inspect", "--format", "{{json .RepoDigests}}", reference])
         )
@@ -151,14 +151,12 @@ def build_client() -> str:
     )
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], what: str) -> None:
     """Runs an engine command with its log on stderr."""
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
     done = subprocess.run(command, cwd=images.CHECKOUT, env=environment, stdout=sys.stderr, check=False)
     if done.returncode:
-        raise StorageError(
-            f"`docker {command[1]} … {command[-1]}` failed (exit code {done.returncode}): see above"
-        )
+        raise StorageError(f"{what} failed (exit code {done.returncode}): the engine's words are above")
 
 
 def _output(command: list[str]) -> str:
