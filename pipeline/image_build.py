@@ -77,7 +77,7 @@ def _build_arguments(component: str, reference: str, tf_variant: str) -> Iterato
     yield from ("build", "--file", "containers/Dockerfile", "--target", component, "--tag", reference)
     build_arguments = {
         "TF_VARIANT": tf_variant,
-        "VERSION": _version(),
+        "VERSION": project_version(),
         "REVISION": images.git_revision(),
         "CODE_SHA256": images.code_sha256(component),
     }
@@ -88,7 +88,8 @@ def _build_arguments(component: str, reference: str, tf_variant: str) -> Iterato
     yield "."
 
 
-def _version() -> str:
+def project_version() -> str:
+    """Returns the version in pyproject.toml, which the images carry as a label."""
     return str(
         tomllib.loads((images.CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     )

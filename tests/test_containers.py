@@ -1,0 +1,135 @@
+"""The images themselves: what they hold, whom they run as, and each component alone on real data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from pipeline import docker_runner, image_build, images
+
+pytestmark = pytest.mark.containers
+every_component = pytest.mark.parametrize("component", images.COMPONENTS)
+
+SIZE_LIMITS = {"ingest": 1.70e9, "train": 1.45e9, "evaluate": 1.45e9, "export": 0.25e9}  # bytes, uncompressed
+ARBITRARY_USER = "12345:0"  # as OpenShift picks one
+STRUCTURE_TEST = Path(sys.executable).parent / "container-structure-test"
+
+
+def run_in(engine: docker.DockerClient, reference: str, code: str, work_dir: Path, **changes: Any) -> int:
+    """Runs Python code in a container that is confined as in a local run; `work_dir` is writable."""
+    arguments = docker_runner.run_arguments(
+        runs_dir=work_dir, bucket_uri="", mirror="", network="none", gpus=""
+    )
+    volumes = {str(work_dir): {"bind": str(work_dir), "mode": "rw"}}
+    return docker_runner.run_container(
+        engine, reference, ["python3", "-c", code], volumes, **{**arguments, **changes}
+    )
+
+
+@every_component
+def test_an_image_is_small_enough(engine: docker.DockerClient, built: dict[str, str], component: str) -> None:
+    assert engine.images.get(built[component]).attrs["Size"] <= SIZE_LIMITS[component]
+
+
+@every_component
+def test_an_image_is_what_a_cluster_expects(built: dict[str, str], component: str, tmp_path: Path) -> None:
+    name = images.repository(component)
+    labels = {
+        images.TITLE_LABEL: name,
+        images.VERSION_LABEL: image_build.project_version(),
+        images.REVISION_LABEL: images.git_revision(),
+        images.CODE_LABEL: images.code_sha256(component),
+    }
+    forbidden = [f"/app/{name}" for name in ("pipeline", "tests", "requirements", ".git")]
+    forbidden += [
+        f"/run/build/{name}" for name in ("installer/install.sh", "requirements/kfp.txt", "cache/wheels-v6")
+    ]
+    forbidden += [f"/app/components/{component}/component.py"]
+    forbidden += [f"/app/components/{other}" for other in images.COMPONENTS if other != component]
+    config = {
+        "schemaVersion": "2.0.0",
+        "metadataTest": {
+            "user": "10001:0",
+            "entrypoint": [],
+            "cmd": ["python3", "/app/usage.py", component],
+            "workdir": "/app",
+            "labels": [{"key": key, "value": value} for key, value in labels.items()],
+        },
+        "fileExistenceTests": [{"name": path, "path": path, "shouldExist": False} for path in forbidden]
+        + [{"name": "core", "path": f"/app/components/{component}/core.py", "shouldExist": True}],
+        "commandTests": [
+            {
+                "name": "the core can be imported",
+                "command": "python3",
+                "args": ["-c", f"import components.{component}.core"],
+            }
+        ],
+    }
+    path = tmp_path / "structure.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [
+        str(STRUCTURE_TEST),
+        "test",
+        "--image",
+        built[component],
+        "--config",
+        str(path),
+        "--output",
+        "json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    failed = [result for result in json.loads(done.stdout)["Results"] if not result["Pass"]]
+    assert (done.returncode, failed) == (0, [])
+
+
+@every_component
+def test_an_image_starts_for_any_user_on_a_read_only_root(
+    engine: docker.DockerClient, built: dict[str, str], component: str, tmp_path: Path
+) -> None:
+    code = f"import components.{component}.core"
+    assert run_in(engine, built[component], code, tmp_path, user=ARBITRARY_USER) == 0
+
+
+@every_component
+def test_an_image_holds_exactly_the_locked_packages(
+    engine: docker.DockerClient,
+    built: dict[str, str],
+    component: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = """
+import importlib.metadata, sysconfig
+found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+print(*sorted(f"{each.metadata['Name']}=={each.version}" for each in found))"""
+    assert run_in(engine, built[component], code, tmp_path) == 0
+
+    def normal(pin: str) -> str:
+        return pin.lower().replace("_", "-").replace(".", "-")
+
+    installed = {normal(pin) for pin in capsys.readouterr().out.split()}
+    locked = {normal(line.split(" ")[0]) for line in image_build.locked_requirements(component)}
+    assert installed == locked
+
+
+@every_component
+def test_the_default_command_prints_the_usage(
+    engine: docker.DockerClient, built: dict[str, str], component: str
+) -> None:
+    text = engine.containers.run(built[component], remove=True, network_mode="none").decode()
+    assert text.startswith(f"{component}: ")
+    assert "Parameters" in text
+
+
+def test_a_rebuild_of_the_same_code_is_the_same_image(
+    engine: docker.DockerClient, built: dict[str, str]
+) -> None:
+    again = image_build.build()
+    assert {name: engine.images.get(again[name]).id for name in again} == {
+        name: engine.images.get(built[name]).id for name in built
+    }
