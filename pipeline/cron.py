@@ -8,6 +8,8 @@ at minute 2. Vertex AI wants five and the zone in front. What cron readers disag
 
 import dataclasses
 import datetime
+import difflib
+import functools
 import itertools
 import re
 import zoneinfo
@@ -194,15 +196,18 @@ def _part_values(part: str, low: int, high: int) -> range:
     return range(first, last + 1, step)
 
 
+@functools.cache
+def _known_zones() -> set[str]:
+    return zoneinfo.available_timezones()  # reads a thousand files
+
+
 def zone_named(name: str, *, where: str = "time_zone") -> zoneinfo.ZoneInfo:
     """Returns an IANA time zone.
 
     Raises:
       UsageError: `name` is not in the time zone database; the message offers close ones.
     """
-    import difflib
-
-    known = zoneinfo.available_timezones()
+    known = _known_zones()
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known), n=3)
         hint = f"; close to it: {', '.join(close)}" if close else ""

@@ -1,5 +1,6 @@
 """Which cron expressions each platform's server accepts."""
 
+import functools
 import re
 import zoneinfo
 
@@ -7,6 +8,7 @@ from tests.fakes.loopback import RefusedError
 
 _FIVE = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 _SECONDS = (0, 59)
+_zones = functools.cache(zoneinfo.available_timezones)
 
 
 def check_for_kfp(text: str) -> None:
@@ -27,7 +29,7 @@ def check_for_kfp(text: str) -> None:
 def check_for_vertex(text: str) -> None:
     """Refuses what is not five fields, with an IANA time zone in front or none."""
     match = re.fullmatch(r"(?:(?:CRON_)?TZ=(\S+) )?(\S+(?: \S+){4})", text)
-    if match is None or (match[1] and match[1] not in zoneinfo.available_timezones()):
+    if match is None or (match[1] and match[1] not in _zones()):
         raise RefusedError(400, f"invalid cron {text!r}")
     for field, (low, high) in zip(match[2].split(), _FIVE, strict=True):
         for part in field.split(","):

@@ -1,0 +1,123 @@
+"""How to get at a Kubeflow Pipelines API: reach it, log in, and say in one line why it would not answer."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import kfp
+import kfp_server_api
+import urllib3
+from kfp.client import ServiceAccountTokenVolumeCredentials
+
+from components.errors import StorageError, UsageError
+from pipeline import dex
+from pipeline.environments import PREFIX, KfpEnvironment
+from pipeline.platforms import NoAnswerError, NotFoundError, one_line
+
+_LATER = (409, 429, 500, 502, 503, 504)  # 409: another caller was faster, look again
+_REASONS = {
+    401: "401: the token or session is missing or has expired",
+    403: "403: the caller may not do that",
+}
+
+
+def connect(environment: KfpEnvironment) -> Any:
+    """Returns a `kfp.Client` for a host that answers and knows the caller.
+
+    Raises:
+      UsageError: the credentials that `auth` needs are not there.
+      StorageError: the host refused; NoAnswerError if it cannot be reached.
+    """
+    credentials = _credentials(environment)
+    _check_reachable(environment)
+    with warnings.catch_warnings(), answers_from(environment):
+        warnings.simplefilter("ignore", FutureWarning)  # it works with KFP v2 only, as this project does
+        return kfp.Client(
+            host=environment.host,
+            namespace=environment.namespace or "kubeflow",
+            ssl_ca_cert=str(environment.ca_cert_path) if environment.ca_cert_path else None,
+            **credentials,
+        )
+
+
+def _credentials(environment: KfpEnvironment) -> dict[str, Any]:
+    match environment.auth:
+        case "bearer":
+            return {"existing_token": _token(environment)}
+        case "service-account":
+            path = str(environment.token_path) if environment.token_path else None
+            return {"credentials": ServiceAccountTokenVolumeCredentials(path=path)}
+        case "dex":
+            return {"cookies": _cookie(environment)}
+    return {}
+
+
+def _token(environment: KfpEnvironment) -> str:
+    if environment.token:
+        return environment.token.get_secret_value()
+    if environment.token_path is None:
+        raise UsageError(f"environment {environment.name}: auth=bearer needs {PREFIX}TOKEN or token_path")
+    try:
+        return environment.token_path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        where = f"environment {environment.name}: token_path={environment.token_path}"
+        raise UsageError(f"{where}: cannot be read: {error.strerror}") from None
+
+
+def _cookie(environment: KfpEnvironment) -> str:
+    if environment.cookie:
+        return environment.cookie.get_secret_value()
+    if not (environment.dex_username and environment.dex_password):
+        raise UsageError(
+            f"environment {environment.name}: auth=dex needs {PREFIX}COOKIE, "
+            f"or {PREFIX}DEX_USERNAME and {PREFIX}DEX_PASSWORD"
+        )
+    return dex.session_cookie(
+        environment.host,
+        environment.dex_username.get_secret_value(),
+        environment.dex_password.get_secret_value(),
+        timeout=environment.timeout_seconds,
+        ca_cert_path=environment.ca_cert_path,
+    )
+
+
+def _check_reachable(environment: KfpEnvironment) -> None:
+    """Asks for a sign of life: kfp.Client itself would try for 25 s and log tracebacks."""
+    url = f"{environment.host.rstrip('/')}/apis/v2beta1/healthz"
+    ca_certs = str(environment.ca_cert_path) if environment.ca_cert_path else None
+    with answers_from(environment), urllib3.PoolManager(ca_certs=ca_certs) as pool:
+        response = pool.request(
+            "GET", url, timeout=environment.timeout_seconds, retries=False, redirect=False
+        )
+    if response.status in (301, 302, 303, 307) and environment.auth == "none":
+        raise StorageError(
+            f"{environment.host}: answers with a login page; set auth in environment {environment.name}"
+        )
+    if response.status == 404:
+        raise StorageError(f"{environment.host}: 404: no Kubeflow Pipelines API there (host)")
+
+
+@contextlib.contextmanager
+def answers_from(environment: KfpEnvironment) -> Iterator[None]:
+    """Turns what the client raises into StorageError or NoAnswerError, one line each."""
+    try:
+        yield
+    except kfp_server_api.ApiException as error:
+        if error.status in _LATER:
+            raise NoAnswerError(f"{environment.host}: {error.status}: {one_line(error.reason)}") from None
+        reason = _REASONS.get(error.status, f"{error.status or 'no answer'}: {_words(error)}")
+        kind = NotFoundError if error.status == 404 else StorageError
+        raise kind(f"{environment.host}: {reason} (environment {environment.name})") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise NoAnswerError(
+            f"{environment.host}: cannot be reached: {one_line(error)} (environment {environment.name})"
+        ) from None
+
+
+def _words(error: kfp_server_api.ApiException) -> str:
+    try:
+        return one_line(json.loads(error.body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return one_line(error.body or error.reason)

@@ -1,0 +1,101 @@
+"""Clients in processes of their own, that a fake server can kill in the middle of a request.
+
+The fork server imports both platforms' clients once; each client is then a fork of it, there in milliseconds.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import forkserver
+
+from pipeline import schedule
+from pipeline.platforms import open_platform
+from tests.fakes.remotes import declared, environment_at, submission
+
+TASKS: dict[str, Callable[[str, str], object]] = {}
+
+
+def task(function: Callable[[str, str], object]) -> Callable[[str, str], object]:
+    """Registers what a client process can do, by name; it is given the platform's kind and url."""
+    TASKS[function.__name__] = function
+    return function
+
+
+@task
+def apply_first(kind: str, url: str) -> object:
+    return schedule.apply(_platform(kind, url), declared(kind), _quiet)
+
+
+@task
+def apply_changed(kind: str, url: str) -> object:
+    return schedule.apply(_platform(kind, url), declared(kind, epochs=2), _quiet)
+
+
+@task
+def apply_disabled(kind: str, url: str) -> object:
+    return schedule.apply(_platform(kind, url), declared(kind, epochs=2, enabled=False), _quiet)
+
+
+@task
+def pause(kind: str, url: str) -> object:
+    return schedule.pause(_platform(kind, url), "nightly", _quiet)
+
+
+@task
+def resume(kind: str, url: str) -> object:
+    return schedule.resume(_platform(kind, url), "nightly", _quiet, catch_up=False)
+
+
+@task
+def delete(kind: str, url: str) -> object:
+    return schedule.delete(_platform(kind, url), "nightly", _quiet)
+
+
+@task
+def submit(kind: str, url: str) -> object:
+    return _platform(kind, url).submit(submission())
+
+
+def _platform(kind: str, url: str):  # type: ignore[no-untyped-def]  # the two platforms have no common class
+    return open_platform(environment_at(kind, url))
+
+
+def _quiet(_: str) -> None:
+    """Nobody reads what a client that is about to die reports."""
+
+
+class Client:
+    """One process that does one task; `kill` may be called by the server while it waits for an answer."""
+
+    def __init__(self, name: str, kind: str, url: str) -> None:
+        self._is_started = threading.Event()
+        self._process = _CONTEXT.Process(target=_work, args=(name, kind, url))
+
+    def run(self) -> int:
+        """Returns the exit code; negative is the signal that ended it."""
+        self._process.start()
+        self._is_started.set()
+        self._process.join(timeout=60)
+        code = self._process.exitcode
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        assert self._is_started.wait(timeout=60)
+        assert self._process.pid
+        os.kill(self._process.pid, signal.SIGKILL)
+
+
+def _work(name: str, kind: str, url: str) -> None:
+    TASKS[name](kind, url)
+
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["pipeline.kfp_platform", "pipeline.vertex_platform", "tests.fakes.clients"])
+
+
+def stop() -> None:
+    """Ends the fork server, which would else outlive the tests that used it."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # it has no public end

@@ -1,0 +1,111 @@
+"""Every request is a moment to die at: kills, lost requests, lost answers, 503.
+
+A verb is done once undisturbed; then each of its requests is disturbed in turn, those that change something
+also after the server has acted. Between two changes all moments look the same from outside, so requests that
+only ask are swept in two verbs. Nothing may be doubled at any time; done again, the verb reaches the same end.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.fakes import clients, remotes
+from tests.fakes.clients import TASKS, Client
+from tests.fakes.loopback import Fault
+from tests.fakes.remotes import Remote
+
+# verb → what is there before it, and (enabled schedules, held schedules, runs) when it is done.
+VERBS: dict[str, tuple[Sequence[str], tuple[int, int, int]]] = {
+    "apply_first": ([], (1, 1, 0)),
+    "apply_changed": (["apply_first"], (1, 1, 0)),
+    "apply_disabled": (["apply_changed"], (0, 1, 0)),
+    "pause": (["apply_first"], (0, 1, 0)),
+    "resume": (["apply_first", "pause"], (1, 1, 0)),
+    "delete": (["apply_first"], (0, 0, 0)),
+    "submit": ([], (0, 0, 1)),
+}
+SWEPT_WHOLE = ("apply_changed", "submit")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server() -> Iterator[None]:
+    yield
+    clients.stop()
+
+
+@pytest.fixture(scope="module", params=remotes.KINDS)
+def remote(request: pytest.FixtureRequest) -> Iterator[Remote]:
+    with remotes.remote(request.param) as served:
+        yield served
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One verb, disturbed at one of its requests."""
+
+    verb: str
+    index: int
+    changes: bool
+
+
+def state(remote: Remote) -> tuple[int, int, int]:
+    return remote.enabled("nightly"), len(remote.schedules()), len(remote.runs())
+
+
+def cases(remote: Remote) -> Iterator[Case]:
+    """Yields each case with the server holding what is there before the verb."""
+    for verb, (earlier, end) in VERBS.items():
+        remote.hold(None)
+        for name in earlier:
+            TASKS[name](remote.kind, remote.server.url)
+        before = remote.held()
+        remote.hold(before)
+        TASKS[verb](remote.kind, remote.server.url)
+        assert state(remote) == end
+        for index, request in enumerate(list(remote.server.log)):
+            case = Case(verb, index, changes=request.method != "GET")
+            if case.changes or verb in SWEPT_WHOLE:
+                remote.hold(before)
+                yield case
+
+
+def test_killed_at_any_request_and_done_again(remote: Remote, capsys: pytest.CaptureFixture[str]) -> None:
+    killed = converged = doubled = 0
+    for case in cases(remote):
+        before = remote.held()
+        for when in ("before", "after") if case.changes else ("before",):
+            remote.hold(before)
+            client = Client(case.verb, remote.kind, remote.server.url)
+            remote.server.faults[case.index] = Fault(when=when, strike=client.kill)
+            killed += client.run() == -9
+            enabled, _, runs = state(remote)
+            doubled += enabled > 1 or runs > 1
+            TASKS[case.verb](remote.kind, remote.server.url)
+            converged += state(remote) == VERBS[case.verb][1]
+    with capsys.disabled():
+        print(
+            f"\n{remote.kind}: killed {killed}, done again {converged}/{killed}, doubled {doubled}/{killed}"
+        )
+    assert (converged, doubled) == (killed, 0)
+    assert killed >= 20
+
+
+def test_one_lost_request_or_answer_is_made_good(remote: Remote, capsys: pytest.CaptureFixture[str]) -> None:
+    total = converged = 0
+    for case in cases(remote):
+        before = remote.held()
+        faults = [Fault(status=503)]
+        if case.changes:
+            faults += [Fault(when="before"), Fault(when="after")]
+        for fault in faults:
+            remote.hold(before)
+            remote.server.faults[case.index] = fault
+            TASKS[case.verb](remote.kind, remote.server.url)
+            total += 1
+            converged += state(remote) == VERBS[case.verb][1]
+    with capsys.disabled():
+        print(
+            f"\n{remote.kind}: 503, lost request, lost answer: made good, nothing doubled {converged}/{total}"
+        )
+    assert converged == total
