@@ -1,12 +1,62 @@
+"""What several test files share: real MNIST, ingested once, and a model trained on a little of it."""
+
 import os
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound
 
+from components.ingest import core as ingest_core
 from pipeline import image_build, images
+
+TRAINING_ROWS = 1_000  # of the real 60,000; the rest validates
+FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True}
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Real MNIST as a dataset artifact, with 1,000 rows to train on."""
+    directory = str(tmp_path_factory.mktemp("dataset") / "data")
+    ingest_core.ingest(dataset="mnist", mirror="", pixel_scale=255.0, data_dir=directory, **FEW_ROWS)
+    return directory
+
+
+TrainModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def train_model(dataset_dir: str, tmp_path_factory: pytest.TempPathFactory) -> TrainModel:
+    """Trains a small model into a folder of its own and returns the SavedModel's directory."""
+    from components.train import core
+
+    def train(**changes: Any) -> Path:
+        directory = tmp_path_factory.mktemp("train")
+        parameters: dict[str, Any] = {
+            "model_style": "functional",
+            "hidden_units": [32],
+            "epochs": 1,
+            "batch_size": 64,
+            "learning_rate": 0.001,
+            "seed": 0,
+        }
+        core.train(
+            dataset_dir=dataset_dir,
+            model_dir=str(directory / "model"),
+            curves_path=str(directory / "curves.html"),
+            **(parameters | changes),
+        )
+        return directory / "model"
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def model_dir(train_model: TrainModel) -> Path:
+    """A small trained model; tests only read it."""
+    return train_model(epochs=3)
 
 
 def unavailable(reason: str) -> NoReturn:

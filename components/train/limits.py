@@ -1,0 +1,42 @@
+"""What train accepts; pure, so that a launcher can refuse a bad value before anything starts."""
+
+from typing import Any
+
+from components import limits
+from components.errors import UsageError
+from components.train import styles
+
+MAX_EPOCHS = 10_000
+MAX_HIDDEN_LAYERS = 16
+MAX_UNITS = 16_384
+MAX_SEED = 2**31 - 1
+MAX_ROWS = 1_000_000_000
+
+
+def check(
+    *,
+    model_style: str,
+    hidden_units: list[Any],
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> None:
+    """Raises UsageError for the first parameter that is out of range; `check_batch_size` comes on top."""
+    limits.one_of("model_style", model_style, styles.NOTEBOOK_HIDDEN_UNITS)
+    if len(hidden_units) > MAX_HIDDEN_LAYERS:
+        raise UsageError(f"hidden_units={hidden_units!r}: must be at most {MAX_HIDDEN_LAYERS} layers")
+    for units in hidden_units:
+        if not isinstance(units, int | float):  # typed, but KFP checks no list's items
+            raise UsageError(f"hidden_units={hidden_units!r}: must be a list of whole numbers")
+        limits.whole_number("hidden_units", units, 1, MAX_UNITS)
+    limits.whole_number("epochs", epochs, 1, MAX_EPOCHS)
+    limits.positive("learning_rate", learning_rate)
+    limits.whole_number("seed", seed, 0, MAX_SEED)
+    check_batch_size(batch_size, MAX_ROWS)
+
+
+def check_batch_size(batch_size: int, rows: int) -> None:
+    """Raises UsageError unless a batch holds at least one row and at most all `rows` training rows."""
+    if not 1 <= batch_size <= rows:
+        raise UsageError(f"batch_size={batch_size}: must be from 1 to {rows}, the number of training rows")
