@@ -1,0 +1,14 @@
+"""The evaluation as one HTML page: the verdict in words first, the numbers behind it after."""
+
+import jinja2
+
+from components.evaluate.evaluation import Evaluation
+
+
+def to_html(evaluation: Evaluation) -> str:
+    """Returns the report of an evaluation."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, loader=jinja2.PackageLoader("components.evaluate", "templates")
+    )
+    most = max(max(row) for row in evaluation.scores.confusion)
+    return environment.get_template("report.html").render(evaluation=evaluation, most=most)
