@@ -4,7 +4,7 @@ from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
 
-@dsl.component(base_image="mnist-pipeline/export", install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image="mnist-pipeline/export", install_kfp_package=False)
 def export(
     model: Input[Model],
     evaluation: Input[Artifact],

@@ -3,7 +3,7 @@
 from kfp import dsl
 
 
-@dsl.component(base_image="mnist-pipeline/ingest", install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image="mnist-pipeline/ingest", install_kfp_package=False)
 def ingest(
     dataset: str,
     mirror: str,

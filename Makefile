@@ -1,0 +1,64 @@
+# `make run` on a machine with Python 3.11+, make and git. Every target installs what it needs, once.
+
+PYTHON ?= python3
+BUCKET ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement
+
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */:/' | awk -F: '{printf "  make %-15s %s\n", $$1, $$2}'
+
+setup: $(VENV)/dev  ## Make .venv with everything that run, test and check need
+
+run: $(VENV)/local  ## Run the pipeline here: ingest, train, evaluate, export (BUCKET=URI, ARGS="-p epochs=3")
+	python -m pipeline run $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+
+test: $(VENV)/dev  ## Run all tests but the notebook's
+	python -m pytest -m "not notebook" $(ARGS)
+
+test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length and compare with what it printed
+	python -m pytest -m notebook -s $(ARGS)
+
+check: $(VENV)/dev  ## Lint, types and freshness of the locks; writes nothing
+	ruff check .
+	ruff format --check .
+	mypy
+	requirements/lock.sh --check
+
+fix: $(VENV)/dev  ## Format, mend what ruff can, refresh the locks
+	ruff check --fix .
+	ruff format .
+	requirements/lock.sh
+
+compile: $(VENV)/local  ## Compile the DAG to output/compiled/*.yaml for Kubeflow Pipelines and Vertex AI
+	python -m pipeline compile $(ARGS)
+
+golden: $(VENV)/dev  ## Write the compiled pipelines that the tests compare with, on purpose
+	python -m tests.golden
+
+clean:  ## Remove .venv and output
+	rm -rf $(VENV) output
+
+$(VENV)/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12), (3, 13)})' || \
+		{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); make PYTHON=… with Python 3.11 to 3.13" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/local: requirements/local.txt $(VENV)/uv
+	$(INSTALL) $<
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/local
+	$(INSTALL) $<
+	@touch $@
+
+.PHONY: help setup run test test-notebook check fix compile golden clean

@@ -1,0 +1,112 @@
+"""The commands of `python -m pipeline`. Thin; heavy packages are imported where they are used."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.errors import GateError, PipelineError, UsageError
+from pipeline.targets import Target
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI.",
+)
+
+Assignments = Annotated[
+    list[str],
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a pipeline parameter; repeatable."),
+]
+ParameterFiles = Annotated[
+    list[Path], typer.Option("--parameters", metavar="FILE", help="YAML file of parameters; -p beats it.")
+]
+
+
+def main() -> None:
+    """Runs a command; a PipelineError becomes one line and its exit code."""
+    try:
+        app()
+    except PipelineError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.secho("error: interrupted", fg=typer.colors.RED, err=True)
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    parameter: Assignments = [],  # noqa: B006  # typer reads it, nobody changes it
+    parameters: ParameterFiles = [],  # noqa: B006
+    bucket: Annotated[str, typer.Option(metavar="URI", help="Where the model is published.")] = "",
+    from_yaml: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Run a compiled pipeline, not the checkout's DAG.")
+    ] = None,
+    runs_dir: Annotated[Path, typer.Option(help="A folder per run is made in it.")] = Path("output/runs"),
+    retries: Annotated[int, typer.Option(min=0, max=10, help="Tries again of a failed task.")] = 0,
+) -> None:
+    """Run the whole pipeline here, through the KFP local runner."""
+    from pipeline import dag, local, summary
+    from pipeline.compile import load_documents, local_spec
+    from pipeline.parameters import resolve
+
+    spec = load_documents(from_yaml)[0] if from_yaml else local_spec()
+    arguments = resolve(
+        spec,
+        [*parameter, *([f"bucket_uri={bucket}"] if bucket else [])],
+        parameters,
+        fallbacks={"bucket_uri": dag.LOCAL_BUCKET},
+    )
+    arguments = local.on_this_machine(arguments)
+    outcome = local.run(spec, arguments, runs_dir=runs_dir, retries=retries)
+    summary.show(outcome)
+    evaluation = outcome.evaluation
+    if not (evaluation["blessed"] or evaluation["unchanged"]):
+        raise GateError(evaluation["reason"])
+
+
+@app.command(name="compile")
+def compile_(
+    target: Annotated[
+        list[Target],
+        typer.Option(help="What to compile for; repeatable.", default_factory=lambda: list(Target)),
+    ],
+    output_dir: Annotated[Path, typer.Option(help="Where the YAML files go.")] = Path("output/compiled"),
+    registry: Annotated[str, typer.Option(help="Where the images are: host[:port][/path].")] = "",
+    tag: Annotated[str, typer.Option(help="The images' tag; the checkout's git SHA if not given.")] = "",
+    digests: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pin images by digest, from what `make push` wrote.")
+    ] = None,
+    accelerator_type: Annotated[
+        str, typer.Option(help="Of train's node, in the target's own terms; none for a CPU node.")
+    ] = "",
+    accelerator_count: Annotated[int, typer.Option(help="Accelerators of train's node.")] = 1,
+    node_selector: Annotated[
+        list[str], typer.Option(metavar="LABEL=VALUE", help="KFP: label that train's node must carry.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Compile the DAG to YAML, checked against the pipeline-spec schema."""
+    from pipeline import images
+    from pipeline.compile import accelerator_for, to_yaml
+
+    references = images.resolve(registry=registry, tag=tag, digests_path=digests)
+    selector = dict(_label(text) for text in node_selector)
+    compiled = {
+        each: to_yaml(each, references, accelerator_for(each, accelerator_type, accelerator_count, selector))
+        for each in target
+    }
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for each, text in compiled.items():
+        path = output_dir / f"mnist-pipeline-{each}.yaml"
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {path}")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise UsageError(f"--node-selector={text!r}: must be LABEL=VALUE")
+    return name, value

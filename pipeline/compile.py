@@ -1,0 +1,208 @@
+"""The DAG as YAML for one target: its images, GPU nodes and resources; checked before it is written."""
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp import compiler, dsl, kubernetes
+from kfp.dsl import pipeline_context
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components.errors import UsageError
+from pipeline import dag
+from pipeline.targets import Target
+
+Spec = dict[str, Any]
+GPU_TAINT = "nvidia.com/gpu"  # what GKE and the NVIDIA GPU operator put on GPU nodes
+
+
+DEFAULT_ACCELERATOR_TYPE = {
+    Target.KFP: "nvidia.com/gpu",  # a Kubernetes resource name
+    Target.VERTEX: "NVIDIA_TESLA_T4",  # a Vertex AI accelerator type
+}
+NO_ACCELERATOR = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Accelerator:
+    """The accelerator of the train task, in the target's own terms.
+
+    Attributes:
+      type: a Kubernetes resource name for KFP (`nvidia.com/gpu`), `NVIDIA_TESLA_T4` and the like for Vertex.
+      count: how many, 1 to 16.
+      node_selector: KFP only; labels that the node must carry.
+    """
+
+    type: str
+    count: int = dag.GPU_COUNT
+    node_selector: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def accelerator_for(
+    target: Target,
+    accelerator_type: str = "",
+    count: int = dag.GPU_COUNT,
+    node_selector: Mapping[str, str] | None = None,
+) -> Accelerator | None:
+    """Returns the target's accelerator, its default type for an empty one, None for `none`.
+
+    Raises:
+      UsageError: a type that the target does not know, a count out of range, a selector for Vertex.
+    """
+    if accelerator_type == NO_ACCELERATOR:
+        return None
+    accelerator_type = accelerator_type or DEFAULT_ACCELERATOR_TYPE[target]
+    is_resource_name = "/" in accelerator_type
+    if is_resource_name != (target is Target.KFP):
+        raise UsageError(
+            f"--accelerator-type={accelerator_type}: target {target} wants one like "
+            f"{DEFAULT_ACCELERATOR_TYPE[target]}, or {NO_ACCELERATOR}"
+        )
+    if not 1 <= count <= 16:
+        raise UsageError(f"--accelerator-count={count}: must be a whole number from 1 to 16")
+    if node_selector and target is Target.VERTEX:
+        raise UsageError("--node-selector: Vertex AI chooses the node by the accelerator type; only for kfp")
+    return Accelerator(accelerator_type, count, node_selector or {})
+
+
+def to_yaml(target: Target, images: Mapping[str, str], accelerator: Accelerator | None) -> str:
+    """Compiles the DAG for `target`.
+
+    Args:
+      images: component name to image reference.
+      accelerator: what train gets; None for a CPU node.
+
+    Returns:
+      The pipeline as YAML; for KFP with a second document where Kubernetes settings are needed.
+    """
+    pipeline = placed_pipeline(lambda task: _place(task, target, accelerator))
+    spec, *platform = compiled_documents(pipeline)
+    use_images(spec, images)
+    validate(spec, *platform)
+    return yaml.safe_dump_all([spec, *platform], sort_keys=True, width=110, allow_unicode=True)
+
+
+def local_spec() -> Spec:
+    """Returns the DAG for the local runner: no images to pull, no nodes to choose."""
+    return compiled_documents(dag.mnist_pipeline)[0]
+
+
+def placed_pipeline(place: Callable[[dsl.PipelineTask], None]) -> Any:
+    """Returns the DAG with `place` applied to each of its tasks while it is being built."""
+    wire = dag.mnist_pipeline.pipeline_func
+
+    @functools.wraps(wire)
+    def placed(*parameters: Any) -> Any:
+        outputs = wire(*parameters)
+        for task in pipeline_context.Pipeline.get_default_pipeline().tasks.values():
+            place(task)
+        return outputs
+
+    return dsl.pipeline(name=dag.mnist_pipeline.name, description=dag.mnist_pipeline.description)(placed)
+
+
+def _place(task: dsl.PipelineTask, target: Target, accelerator: Accelerator | None) -> None:
+    """Asks for the task's resources, in the words that the target reads."""
+    resources = dag.RESOURCES[task.name]
+    task.set_cpu_request(resources.cpu)
+    task.set_memory_request(resources.memory)
+    task.set_memory_limit(resources.memory)
+    if target is Target.VERTEX:
+        task.set_cpu_limit(resources.cpu)  # Vertex AI picks the machine type by the limits
+    if accelerator and task.name == dag.GPU_TASK:
+        task.set_accelerator_type(accelerator.type)
+        task.set_accelerator_limit(accelerator.count)
+        if target is Target.KFP:
+            kubernetes.add_toleration(task, key=GPU_TAINT, operator="Exists", effect="NoSchedule")
+            for label, value in accelerator.node_selector.items():
+                kubernetes.add_node_selector(task, label, value)
+
+
+def compiled_documents(pipeline: Any) -> list[Spec]:
+    """Compiles a KFP pipeline and returns its YAML documents: the pipeline spec, then platform settings."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        return load_documents(path)
+
+
+def load_documents(path: Path) -> list[Spec]:
+    """Reads a compiled pipeline.
+
+    Raises:
+      UsageError: not a file, not YAML, or not a compiled pipeline.
+    """
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if not documents or not isinstance(documents[0], dict) or "pipelineInfo" not in documents[0]:
+        raise UsageError(f"{path}: is not a compiled pipeline; `python -m pipeline compile` writes one")
+    return documents
+
+
+def use_images(spec: Spec, images: Mapping[str, str]) -> None:
+    """Gives each component the image that the caller chose, in place."""
+    for component, executor in _containers(spec):
+        executor["image"] = images[component]
+
+
+def _containers(spec: Spec) -> Iterator[tuple[str, dict[str, Any]]]:
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        yield label.removeprefix("exec-"), executor["container"]
+
+
+def validate(spec: Spec, *platform: Spec) -> None:
+    """Checks a compiled pipeline against the protobuf schemas and for references to nothing.
+
+    Raises:
+      ValueError: unknown field, or a reference to a task, component or executor that does not exist.
+    """
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    executors = set(spec["deploymentSpec"]["executors"])
+    for document in platform:
+        for name, config in document["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+            json_format.ParseDict(config, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+            _must_exist("platform executor", name, executors)
+    components = spec["components"]
+    for name, component in {"root": spec["root"], **components}.items():
+        if "executorLabel" in component:
+            _must_exist(f"{name} executorLabel", component["executorLabel"], executors)
+        else:
+            _validate_dag(name, component, components)
+
+
+def _validate_dag(name: str, component: Spec, components: Spec) -> None:
+    tasks = component["dag"]["tasks"]
+    inputs = component.get("inputDefinitions", {})
+    for task_name, task in tasks.items():
+        where = f"{name}.{task_name}"
+        _must_exist(f"{where} componentRef", task["componentRef"]["name"], components)
+        for dependency in task.get("dependentTasks", []):
+            _must_exist(f"{where} dependentTasks", dependency, tasks)
+        for kind, bindings in task.get("inputs", {}).items():
+            for binding in bindings.values():
+                _validate_binding(where, kind, binding, tasks, inputs)
+
+
+def _validate_binding(where: str, kind: str, binding: Spec, tasks: Spec, inputs: Spec) -> None:
+    """A task's input comes from another task's output or from its DAG's own input."""
+    for producer in (binding.get("taskOutputArtifact"), binding.get("taskOutputParameter")):
+        if producer:
+            _must_exist(f"{where} producerTask", producer["producerTask"], tasks)
+    for field in ("componentInputParameter", "componentInputArtifact"):
+        if field in binding:
+            _must_exist(f"{where} {field}", binding[field], inputs.get(kind, {}))
+
+
+def _must_exist(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(f"{what} {name!r} does not exist; known: {', '.join(known)}")

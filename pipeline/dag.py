@@ -1,0 +1,129 @@
+"""The pipeline: four components, one gate. Every default value of the project is in this file.
+
+    ingest ──► train ──► evaluate ──(blessed?)──► export
+
+1. ingest    fetches and verifies the dataset and normalises it.
+2. train     trains one of the notebook's four model styles and writes a SavedModel.
+3. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
+4. export    publishes it to the bucket; runs only if evaluate blessed it.
+"""
+
+import dataclasses
+from typing import List  # noqa: UP035  # KFP reads typing.List in every Python it supports
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.export.component import export
+from components.ingest.component import ingest
+from components.train.component import train
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What a task asks of its node: `cpu` in cores, `memory` in Kubernetes units."""
+
+    cpu: str
+    memory: str
+
+
+RESOURCES = {
+    "ingest": Resources(cpu="1", memory="2G"),
+    "train": Resources(cpu="2", memory="4G"),
+    "evaluate": Resources(cpu="1", memory="2G"),
+    "export": Resources(cpu="1", memory="1G"),
+}
+RETRIES = 2
+RETRY_BACKOFF = "30s"
+RETRY_BACKOFF_FACTOR = 2.0
+RETRY_BACKOFF_MAX = "300s"
+GPU_TASK = "train"
+GPU_COUNT = 1
+LOCAL_BUCKET = "output/bucket"
+
+
+def _configure(task: dsl.PipelineTask, *, cache: bool = False) -> None:
+    """Only ingest may be cached: the others' results depend on the bucket or are the point of the run."""
+    task.set_caching_options(cache)
+    task.set_retry(
+        num_retries=RETRIES,
+        backoff_duration=RETRY_BACKOFF,
+        backoff_factor=RETRY_BACKOFF_FACTOR,
+        backoff_max_duration=RETRY_BACKOFF_MAX,
+    )
+
+
+@dsl.pipeline(
+    name="mnist-pipeline",
+    description="Trains a digit classifier, scores it against the champion and publishes it if it is better.",
+)
+def mnist_pipeline(
+    bucket_uri: str,
+    dataset: str = "mnist",
+    mirror: str = "",
+    pixel_scale: float = 255.0,
+    validation_rows: int = 10_000,
+    holdout: bool = True,
+    model_style: str = "sequential_add",
+    hidden_units: List[int] = [],  # noqa: B006, UP006  # KFP copies it into the YAML
+    epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float = 0.001,
+    seed: int = 0,
+    min_accuracy: float = 0.97,
+    min_digit_recall: float = 0.93,
+    min_improvement: float = 0.0,
+) -> None:
+    """Wires the four components.
+
+    Args:
+        bucket_uri: Where models are published; gs://bucket/prefix or a directory.
+        dataset: TFDS name of the dataset; mnist, fashion_mnist or kmnist.
+        mirror: Directory, gs://bucket/prefix or https://base of its archives; empty for its own source.
+        pixel_scale: What pixels are divided by; the notebook has 225.
+        validation_rows: The last training rows, scored after every epoch.
+        holdout: Whether the validation rows are kept out of training; the notebook trains on them too.
+        model_style: sequential_add, sequential_list, functional or subclass.
+        hidden_units: Sizes of the relu layers; [] for the notebook's.
+        epochs: Passes over the training rows.
+        batch_size: Rows per optimiser update.
+        learning_rate: RMSprop step size.
+        seed: First weights and row order are functions of it.
+        min_accuracy: Floor for the test accuracy, a fraction.
+        min_digit_recall: Floor for the recall of the weakest digit, a fraction.
+        min_improvement: By how much the champion's accuracy must be beaten, a fraction.
+    """
+    ingested = ingest(
+        dataset=dataset,
+        mirror=mirror,
+        pixel_scale=pixel_scale,
+        validation_rows=validation_rows,
+        holdout=holdout,
+    )
+    _configure(ingested, cache=True)
+    trained = train(
+        data=ingested.outputs["data"],
+        model_style=model_style,
+        hidden_units=hidden_units,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    _configure(trained)
+    evaluated = evaluate(
+        data=ingested.outputs["data"],
+        model=trained.outputs["model"],
+        bucket_uri=bucket_uri,
+        min_accuracy=min_accuracy,
+        min_digit_recall=min_digit_recall,
+        min_improvement=min_improvement,
+    )
+    _configure(evaluated)
+    with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  # KFP builds an expression
+        exported = export(
+            model=trained.outputs["model"],
+            evaluation=evaluated.outputs["evaluation"],
+            bucket_uri=bucket_uri,
+        )
+        _configure(exported)

@@ -1,0 +1,191 @@
+"""Runs the compiled pipeline through the KFP local runner, shows its progress and checks what it left.
+
+KFP's runner reports through the root logger and stdout; both go whole into `run.log`, and the lines that
+matter to a person go on to the terminal.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import components as kfp_components
+from kfp import local
+
+from components import bucket_uri as bucket_uris
+from components.bucket import check_writable
+from components.errors import DataError, StorageError
+from components.registry import model_prefix
+from pipeline.local_log import RunLog
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+Spec = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a finished run left behind.
+
+    Attributes:
+      run_dir: report.html, curves.html, run.log, and a folder with every task's outputs.
+      evaluation: what evaluation.json says.
+      published: what published.json says; None if nothing was published.
+      model_uri: the SavedModel, published by this run or before it; None if the gate stayed closed.
+    """
+
+    run_dir: Path
+    evaluation: dict[str, Any]
+    published: dict[str, Any] | None
+    model_uri: str | None
+
+
+def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes local paths absolute, for tasks may run elsewhere, and asks the bucket whether it can be written.
+
+    Raises:
+      StorageError: it cannot; nothing was started.
+    """
+    bucket_uri = arguments["bucket_uri"]
+    if bucket_uris.parse(bucket_uri).is_local and not bucket_uri.startswith("file://"):
+        bucket_uri = str(Path(bucket_uri).resolve())
+    check_writable(bucket_uri)
+    mirror = arguments["mirror"]
+    if mirror and "://" not in mirror:
+        mirror = str(Path(mirror).resolve())
+    return {**arguments, "bucket_uri": bucket_uri, "mirror": mirror}
+
+
+def run(
+    spec: Spec, arguments: Mapping[str, Any], *, runs_dir: Path, retries: int, runner: Any = None
+) -> Outcome:
+    """Runs a compiled pipeline to its end.
+
+    Args:
+      spec: the pipeline's IR.
+      arguments: a value for every parameter.
+      runs_dir: a folder of its own is made in it for this run.
+      retries: how often a failed task is tried again; waits are for clusters, here it is at once.
+      runner: a KFP local runner; None for this interpreter's.
+
+    Raises:
+      PipelineError: the failing task's own error, or outputs are missing.
+    """
+    pipeline_root = _new_run_dir(runs_dir)
+    log = RunLog(pipeline_root / "run.log")
+    with _task_environment(), log.capturing():
+        local.init(
+            runner=runner or local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(pipeline_root),
+            raise_on_error=False,
+        )
+        pipeline = kfp_components.load_component_from_text(yaml.safe_dump(_with_retries(spec, retries)))
+        pipeline(**arguments)
+    if log.failed_task:
+        raise log.error()
+    return _outcome(spec, arguments["bucket_uri"], pipeline_root, log)
+
+
+def _new_run_dir(runs_dir: Path) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = runs_dir.resolve() / f"{stamp}-{secrets.token_hex(2)}"
+    try:
+        run_dir.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(f"{run_dir}: cannot be made: {error.strerror}") from None
+    return run_dir
+
+
+def _with_retries(spec: Spec, retries: int) -> Spec:
+    """Returns the IR with this retry count and no waits."""
+    copy = json.loads(json.dumps(spec))
+    for task in _tasks(copy).values():
+        task.pop("retryPolicy", None)
+        if retries:
+            task["retryPolicy"] = {"maxRetryCount": retries, "backoffDuration": "0s"}
+    return copy  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _task_environment() -> Iterator[None]:
+    """What the task processes need from this one, undone afterwards.
+
+    KFP 2.17 replaces the text `python3` in every argument, paths included, by `sys.executable`. Naming the
+    interpreter `python3` makes that an identity. It also leaves a folder in TMPDIR for every task.
+    """
+    executable = sys.executable
+    with tempfile.TemporaryDirectory(prefix="mnist-pipeline-") as scratch:
+        changes = {
+            "PATH": f"{Path(executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONUNBUFFERED": "1",
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+            "TMPDIR": scratch,
+            "_KFP_RUNTIME": "true",
+        }
+        before = {name: os.environ.get(name) for name in changes}
+        os.environ.update(changes)
+        sys.executable = "python3"
+        try:
+            yield
+        finally:
+            sys.executable = executable
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _tasks(spec: Spec) -> dict[str, Any]:
+    """Returns every task of the pipeline, those inside conditions too."""
+    dags = [spec["root"], *spec["components"].values()]
+    return {name: task for dag in dags for name, task in dag.get("dag", {}).get("tasks", {}).items()}
+
+
+def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> Outcome:
+    """Trusts files, not KFP's word: a task is done only if each of its declared outputs is there."""
+    run_dir = next(path for path in pipeline_root.iterdir() if path.is_dir())
+    tasks = {name for name, task in spec["root"]["dag"]["tasks"].items() if "triggerPolicy" not in task}
+    tasks |= log.started
+    for name in sorted(tasks):
+        _check_outputs(run_dir / name, spec["components"][f"comp-{name}"])
+    evaluation = json.loads((run_dir / "evaluate" / "evaluation" / "evaluation.json").read_text())
+    if evaluation["blessed"] and "export" not in log.started:
+        raise DataError(f"{run_dir}: the gate was open but export did not run")
+    _show_pages(run_dir, pipeline_root)
+    published_path = run_dir / "export" / "published" / "published.json"
+    published = json.loads(published_path.read_text()) if "export" in log.started else None
+    if published:
+        model_uri = published["model_uri"]
+    elif evaluation["unchanged"]:
+        model_uri = f"{bucket_uri}/{model_prefix(evaluation['champion']['version'])}".rstrip("/")
+    else:
+        model_uri = None
+    return Outcome(pipeline_root, evaluation, published, model_uri)
+
+
+def _show_pages(run_dir: Path, pipeline_root: Path) -> None:
+    """KFP names an HTML artifact without an ending; a browser wants one."""
+    for task, output in (("train", "curves"), ("evaluate", "report")):
+        shutil.copyfile(run_dir / task / output, pipeline_root / f"{output}.html")
+
+
+def _check_outputs(task_dir: Path, component: Spec) -> None:
+    outputs = component.get("outputDefinitions", {})
+    written = json.loads((task_dir / "executor_output.json").read_text()) if outputs else {}
+    for name in outputs.get("artifacts", {}):
+        # Metrics live in their artifact's metadata, which is in executor_output.json.
+        metadata = [a["metadata"] for a in written.get("artifacts", {}).get(name, {}).get("artifacts", [])]
+        if not (task_dir / name).exists() and not any(metadata):
+            raise DataError(f"{task_dir.name}: reported success without its output {name}")
+    for name in outputs.get("parameters", {}):
+        if name not in written.get("parameterValues", {}):
+            raise DataError(f"{task_dir.name}: reported success without its output {name}")

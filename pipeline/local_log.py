@@ -1,0 +1,104 @@
+"""Reads what the KFP local runner prints, keeps all of it, and shows a person the part that matters."""
+
+import contextlib
+import io
+import re
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from components.errors import ERRORS, PipelineError
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"INFO - Executing task '([^']+)'")
+_FINISHED = re.compile(r"Task '([^']+)' finished with status (SUCCESS|FAILURE)")
+_ERROR = re.compile(rf"({'|'.join(ERRORS)}): (.*)")
+_TASK_LINE = "    "  # KFP indents what a task prints
+# What the frameworks say about themselves: kept in run.log, of no use on the terminal.
+_NOISE = re.compile(r"\[KFP Executor|^[WIEF]0000 |^WARNING: All log messages before absl|^\s*$")
+_INPUT_DUMP = ("Got executor_input:", "}")  # KFP's executor prints its input as many lines of JSON
+
+
+class RunLog(io.TextIOBase):
+    """A stdout for KFP's local runner: everything goes to `path`, the gist to the terminal.
+
+    Attributes:
+      started: names of the tasks that were started.
+      failed_task: the task that failed for good, "" while there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started: set[str] = set()
+        self.failed_task = ""
+        self._error: tuple[str, str] | None = None
+        self._line = ""
+        self._in_task = self._in_dump = False
+        self._task_started = 0.0
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)  # before it is taken over
+        self._file: TextIO | None = None
+
+    @contextlib.contextmanager
+    def capturing(self) -> Iterator[None]:
+        """Takes over stdout, and KFP's warnings about settings that only a cluster reads."""
+        with self.path.open("w", encoding="utf-8") as self._file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stdout(self):
+                yield
+
+    def writable(self) -> bool:
+        """Says yes, as a stream must."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Takes part of a line, or several; acts on whole ones."""
+        assert self._file is not None
+        self._file.write(text)
+        self._file.flush()
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._read(_ANSI.sub("", line))
+        return len(text)
+
+    def error(self) -> PipelineError:
+        """Returns the failed task's own error; where it left none, a pointer to its log."""
+        if self._error is None:
+            return PipelineError(f"{self.failed_task} failed without an error line; see {self.path}")
+        kind, message = self._error
+        return ERRORS[kind](f"{self.failed_task}: {message}")
+
+    def _read(self, line: str) -> None:
+        if started := _STARTED.search(line):
+            self._start(started[1])
+        elif finished := _FINISHED.search(line):
+            self._finish(finished[1], finished[2] == "SUCCESS")
+        elif self._in_task and line.startswith(_TASK_LINE):
+            self._read_task_line(line.removeprefix(_TASK_LINE))
+
+    def _read_task_line(self, line: str) -> None:
+        first, last = _INPUT_DUMP
+        if self._in_dump or line.endswith(first):
+            self._in_dump = line != last
+        elif error := _ERROR.fullmatch(line):
+            self._error = (error[1], error[2])
+        elif not _NOISE.search(line):
+            self._console.print(f"  {line}", style="dim", markup=False)
+
+    def _start(self, task: str) -> None:
+        again = " again" if task in self.started else ""
+        self.started.add(task)
+        self._in_task, self._in_dump, self._task_started = True, False, time.monotonic()
+        self._error, self.failed_task = None, ""
+        self._console.print(f"[bold]{task}[/] started{again}")
+
+    def _finish(self, task: str, succeeded: bool) -> None:
+        seconds = time.monotonic() - self._task_started
+        self._in_task = False
+        word = "[green]done[/]" if succeeded else "[red]failed[/]"
+        self.failed_task = "" if succeeded else task
+        self._console.print(f"[bold]{task}[/] {word} in {seconds:.1f} s")

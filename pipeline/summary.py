@@ -1,0 +1,44 @@
+"""The end of a local run, as a person reads it."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.local import Outcome
+
+
+def show(outcome: Outcome) -> None:
+    """Prints accuracy, verdict, where things are and how to use the model."""
+    evaluation = outcome.evaluation
+    rows = [
+        ("accuracy", f"{evaluation['accuracy']:.4f} on {evaluation['rows']:,} test rows"),
+        ("verdict", evaluation["reason"]),
+        ("report", _relative(str(outcome.run_dir / "report.html"))),
+        ("curves", _relative(str(outcome.run_dir / "curves.html"))),
+    ]
+    if outcome.model_uri:
+        rows.append(("model", _relative(outcome.model_uri)))
+        rows.append(("load", _load_command(_relative(outcome.model_uri))))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    for name, text in rows:
+        console.print(f"[bold]{name:<9}[/] ", end="")
+        console.print(text, markup=False)
+
+
+def _load_command(model_uri: str) -> str:
+    """A command that answers an image of a digit's worth of raw pixels."""
+    code = (
+        "import tensorflow as tf; "
+        f"model = tf.saved_model.load({json.dumps(model_uri)}); "
+        'print(model.signatures["serving_default"](images=tf.zeros([1, 28, 28], tf.uint8)))'
+    )
+    return f"{shlex.quote(_relative(sys.executable))} -c {shlex.quote(code)}"
+
+
+def _relative(uri: str) -> str:
+    """Shorter where it can be: relative to where the person is."""
+    return uri.removeprefix(f"{Path.cwd()}/")

@@ -1,0 +1,10 @@
+"""Where a compiled pipeline can run. Apart from `compile`, so that `--help` needs no KFP."""
+
+import enum
+
+
+class Target(enum.StrEnum):
+    """Where the compiled pipeline will run."""
+
+    KFP = "kfp"
+    VERTEX = "vertex"

@@ -1,0 +1,20 @@
+"""`make golden`: writes the compiled pipelines that test_compile.py compares with."""
+
+from pathlib import Path
+
+from pipeline.compile import accelerator_for, to_yaml
+from pipeline.images import COMPONENTS
+from pipeline.targets import Target
+
+GOLDEN_DIR = Path(__file__).parent
+IMAGES = {name: f"registry.example/mnist-pipeline-{name}:golden" for name in COMPONENTS}
+
+
+def compiled(target: Target) -> str:
+    """Returns the pipeline for `target` with fixed images and the default accelerator."""
+    return to_yaml(target, IMAGES, accelerator_for(target))
+
+
+if __name__ == "__main__":
+    for target in Target:
+        (GOLDEN_DIR / f"{target}.yaml").write_text(compiled(target), encoding="utf-8")

@@ -1,0 +1,88 @@
+"""One place per fact, held together: faces, cores, checks and the DAG name the same parameters."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline import dag
+from pipeline.compile import local_spec
+from pipeline.images import COMPONENTS
+
+# How a face's artifacts reach its core as paths.
+PATHS = {
+    "data": {"data_dir", "dataset_dir"},
+    "model": {"model_dir"},
+    "curves": {"curves_path"},
+    "report": {"report_path"},
+    "evaluation": {"evaluation_dir"},
+    "published": {"published_dir"},
+    "metrics": set(),
+    "confusion": set(),
+}
+
+
+def face(component: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(
+        importlib.import_module(f"components.{component}.component"), component
+    ).python_func
+    return function
+
+
+def core(component: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(importlib.import_module(f"components.{component}.core"), component)
+    return function
+
+
+def names(function: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_face_hands_its_core_exactly_its_parameters(component: str) -> None:
+    artifacts = names(face(component)) & set(PATHS)
+    values = names(face(component)) - set(PATHS)
+    paths = names(core(component)) - values
+    assert names(core(component)) >= values
+    assert paths <= set().union(*(PATHS[artifact] for artifact in artifacts))
+    assert len(paths) == sum(bool(PATHS[artifact]) for artifact in artifacts)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_face_or_core_has_a_default(component: str) -> None:
+    for function in (face(component), core(component)):
+        for parameter in inspect.signature(function).parameters.values():
+            assert parameter.default is inspect.Parameter.empty, f"{function}: {parameter}"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_components_check_takes_its_own_parameters_only(component: str) -> None:
+    check = importlib.import_module(f"components.{component}.limits").check
+    assert names(check) <= names(core(component))
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_face_is_a_call_into_core_and_its_image_is_chosen_at_compile_time(component: str) -> None:
+    source = inspect.getsource(face(component))
+    assert source.count(f"core.{component}(") == 1
+    assert f'base_image="mnist-pipeline/{component}", install_kfp_package=False' in source
+
+
+def test_the_dag_passes_every_parameter_of_every_component_under_its_own_name() -> None:
+    tasks: dict[str, Any] = {}
+    spec = local_spec()
+    for component in [spec["root"], *spec["components"].values()]:
+        tasks |= component.get("dag", {}).get("tasks", {})
+    for component in COMPONENTS:
+        passed = tasks[component]["inputs"].get("parameters", {})
+        assert set(passed) == names(face(component)) - set(PATHS)
+        for name, binding in passed.items():
+            assert binding["componentInputParameter"].removeprefix("pipelinechannel--") == name
+    assert set(dag.RESOURCES) == set(COMPONENTS) == set(tasks) - {"condition-1"}
+
+
+def test_every_pipeline_parameter_is_used_by_a_component() -> None:
+    used = set().union(*(names(face(component)) - set(PATHS) for component in COMPONENTS))
+    assert set(local_spec()["root"]["inputDefinitions"]["parameters"]) == used
