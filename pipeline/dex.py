@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import StorageError
-from pipeline.platforms import NoAnswerError, one_line
+from pipeline.platforms import NoAnswerError, network_trouble, one_line
 
 _IS_DEX = "/dex/"
 
@@ -49,7 +49,7 @@ def session_cookie(
             raise _refused(host) from None
         raise StorageError(f"{host}: login failed at {error.code} {one_line(error.reason)}") from None
     except OSError as error:
-        raise NoAnswerError(f"{host}: cannot be reached: {one_line(error)}") from None
+        raise NoAnswerError(f"{host}: cannot be reached: {network_trouble(error)}") from None
     if _IS_DEX in address:
         raise _refused(host)
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)

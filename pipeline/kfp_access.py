@@ -14,7 +14,7 @@ from kfp.client import ServiceAccountTokenVolumeCredentials
 from components.errors import StorageError, UsageError
 from pipeline import dex
 from pipeline.environments import PREFIX, KfpEnvironment
-from pipeline.platforms import NoAnswerError, NotFoundError, one_line
+from pipeline.platforms import NoAnswerError, NotFoundError, network_trouble, one_line
 
 _LATER = (409, 429, 500, 502, 503, 504)  # 409: another caller was faster, look again
 _REASONS = {
@@ -31,15 +31,17 @@ def connect(environment: KfpEnvironment) -> Any:
       StorageError: the host refused; NoAnswerError if it cannot be reached.
     """
     credentials = _credentials(environment)
-    _check_reachable(environment)
     with warnings.catch_warnings(), answers_from(environment):
         warnings.simplefilter("ignore", FutureWarning)  # it works with KFP v2 only, as this project does
-        return kfp.Client(
+        client = kfp.Client(
             host=environment.host,
-            namespace=environment.namespace or "kubeflow",
+            # With a namespace the client does not try for 25 s to reach the host; requests name their own.
+            namespace=environment.namespace or "unused",
             ssl_ca_cert=str(environment.ca_cert_path) if environment.ca_cert_path else None,
             **credentials,
         )
+    _check_alive(client, environment)
+    return client
 
 
 def _credentials(environment: KfpEnvironment) -> dict[str, Any]:
@@ -83,20 +85,22 @@ def _cookie(environment: KfpEnvironment) -> str:
     )
 
 
-def _check_reachable(environment: KfpEnvironment) -> None:
-    """Asks for a sign of life: kfp.Client itself would try for 25 s and log tracebacks."""
-    url = f"{environment.host.rstrip('/')}/apis/v2beta1/healthz"
-    ca_certs = str(environment.ca_cert_path) if environment.ca_cert_path else None
-    with answers_from(environment), urllib3.PoolManager(ca_certs=ca_certs) as pool:
-        response = pool.request(
-            "GET", url, timeout=environment.timeout_seconds, retries=False, redirect=False
-        )
-    if response.status in (301, 302, 303, 307) and environment.auth == "none":
+def _check_alive(client: Any, environment: KfpEnvironment) -> None:
+    """Asks for a sign of life, and whether it comes from the API or from a login page before it."""
+    limit = (environment.timeout_seconds, environment.timeout_seconds)
+    try:
+        with answers_from(environment):
+            answer = client.healthzs.healthz_service_get_healthz(
+                _preload_content=False, _request_timeout=limit
+            )
+            json.loads(answer.data)
+    except NotFoundError:
+        raise StorageError(f"{environment.host}: 404: no Kubeflow Pipelines API there (host)") from None
+    except ValueError:
         raise StorageError(
-            f"{environment.host}: answers with a login page; set auth in environment {environment.name}"
-        )
-    if response.status == 404:
-        raise StorageError(f"{environment.host}: 404: no Kubeflow Pipelines API there (host)")
+            f"{environment.host}: answers with a web page, as a login does; check host and auth in "
+            f"environment {environment.name}"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -112,7 +116,7 @@ def answers_from(environment: KfpEnvironment) -> Iterator[None]:
         raise kind(f"{environment.host}: {reason} (environment {environment.name})") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise NoAnswerError(
-            f"{environment.host}: cannot be reached: {one_line(error)} (environment {environment.name})"
+            f"{environment.host}: cannot be reached: {network_trouble(error)} (environment {environment.name})"
         ) from None
 
 

@@ -178,6 +178,12 @@ def found_or_made(find: Callable[[], Thing | None], make: Callable[[], Thing]) -
     return repeatedly(attempt)
 
 
+def network_trouble(error: Exception) -> str:
+    """Returns what lies under the layers that HTTP clients wrap around a network error."""
+    found = re.search(r"\[Errno -?\d+\] [^'\")]+|[\w ]*timed out|Remote end closed[\w ]*", str(error))
+    return found[0].strip() if found else one_line(error)
+
+
 def one_line(text: object, limit: int = 300) -> str:
     """Returns a server's words as one line of bounded length."""
     return re.sub(r"\s+", " ", str(text)).strip()[:limit]

@@ -21,6 +21,7 @@ from google.api_core.client_options import ClientOptions
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1 import PipelineServiceClient, ScheduleServiceClient, types
 from google.oauth2.credentials import Credentials
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from components.errors import StorageError, UsageError
 from pipeline.environments import PREFIX, VertexEnvironment
@@ -33,6 +34,7 @@ from pipeline.platforms import (
     StoredSchedule,
     Submission,
     found_or_made,
+    network_trouble,
     one_line,
     repeatedly,
 )
@@ -97,7 +99,7 @@ class VertexPlatform:
             filter=f'labels.owner="{OWNER}"',
             order_by="create_time desc",
             page_size=min(limit, 100),
-            read_mask="name,display_name,state,create_time,end_time,error,labels",
+            read_mask=FieldMask(paths=["name", "display_name", "state", "create_time", "end_time"]),
         )
         with self._answers():
             rows = self._jobs.list_pipeline_jobs(request=request, **self._limits)
@@ -203,7 +205,7 @@ class VertexPlatform:
         except exceptions.GoogleAPICallError as error:
             raise StorageError(f"{where}: {_words(error)}") from None
         except (requests.exceptions.RequestException, google.auth.exceptions.TransportError) as error:
-            raise NoAnswerError(f"{where}: cannot be reached: {one_line(error)}") from None
+            raise NoAnswerError(f"{where}: cannot be reached: {network_trouble(error)}") from None
 
     def _run(self, row: Any) -> Run:
         job_id = row.name.rpartition("/")[2]

@@ -2,7 +2,7 @@
 
 A verb is done once undisturbed; then each of its requests is disturbed in turn, those that change something
 also after the server has acted. Between two changes all moments look the same from outside, so requests that
-only ask are swept in two verbs. Nothing may be doubled at any time; done again, the verb reaches the same end.
+only ask are swept in two verbs. Nothing may be doubled at any time; done again, a verb ends where it should.
 """
 
 import dataclasses

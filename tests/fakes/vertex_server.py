@@ -100,7 +100,10 @@ class VertexServer(Loopback):
                 job["error"] = {"code": 9, "message": "The DAG failed because some tasks failed."}
 
     def _list_jobs(self, request: Request, parent: str) -> Json:
-        return self._listed("pipelineJobs", self.jobs, parent, request)
+        listed = self._listed("pipelineJobs", self.jobs, parent, request)
+        if mask := request.query.get("readMask"):
+            listed["pipelineJobs"] = [_only(job, mask.split(",")) for job in listed["pipelineJobs"]]
+        return listed
 
     def _cancel_job(self, _: Request, name: str) -> Json:
         job = self._found(self.jobs, name)
@@ -195,6 +198,13 @@ def check_job(job: Json) -> None:
     for accelerator in pipeline_specs.accelerator_types(spec):
         if not re.fullmatch(r"NVIDIA_[A-Z0-9_]+|TPU_V\d+\w*", accelerator):
             raise RefusedError(400, f"invalid accelerator type {accelerator!r}")
+
+
+def _only(job: Json, fields: list[str]) -> Json:
+    unknown = set(fields) - {"name", "state", "displayName", "createTime", "endTime", "updateTime", "labels"}
+    if unknown:
+        raise RefusedError(400, f"readMask: unsupported {', '.join(sorted(unknown))}")
+    return {key: value for key, value in job.items() if key in fields}
 
 
 def _field(row: Json, dotted: str) -> Any:
