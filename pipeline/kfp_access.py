@@ -115,8 +115,9 @@ def answers_from(environment: KfpEnvironment) -> Iterator[None]:
         kind = NotFoundError if error.status == 404 else StorageError
         raise kind(f"{environment.host}: {reason} (environment {environment.name})") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
+        trouble = network_trouble(error)
         raise NoAnswerError(
-            f"{environment.host}: cannot be reached: {network_trouble(error)} (environment {environment.name})"
+            f"{environment.host}: cannot be reached: {trouble} (environment {environment.name})"
         ) from None
 
 
