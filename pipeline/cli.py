@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from components.errors import GateError, PipelineError, UsageError
-from pipeline.targets import Target
+from pipeline import image_build
+from pipeline.targets import Runner, Target
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI.",
 )
+app.add_typer(image_build.app, name="images")
 
 Assignments = Annotated[
     list[str],
@@ -22,6 +24,11 @@ Assignments = Annotated[
 ]
 ParameterFiles = Annotated[
     list[Path], typer.Option("--parameters", metavar="FILE", help="YAML file of parameters; -p beats it.")
+]
+Registry = Annotated[str, typer.Option(help="Where the images are, as registry.example/team.")]
+Tag = Annotated[str, typer.Option(help="The images' tag; the checkout's git SHA if not given.")]
+Digests = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Pin images by digest, from what `make push` wrote.")
 ]
 
 
@@ -47,12 +54,21 @@ def run(
     ] = None,
     runs_dir: Annotated[Path, typer.Option(help="A folder per run is made in it.")] = Path("output/runs"),
     retries: Annotated[int, typer.Option(min=0, max=10, help="Tries again of a failed task.")] = 0,
+    runner: Annotated[
+        Runner, typer.Option(help="Run tasks as processes of this machine, or in the components' images.")
+    ] = Runner.SUBPROCESS,
+    registry: Registry = "",
+    tag: Tag = "",
+    digests: Digests = None,
+    network: Annotated[str, typer.Option(help="docker: the containers' network.")] = "none",
+    gpus: Annotated[str, typer.Option(help="docker: GPUs that tasks may use: all, or how many.")] = "",
 ) -> None:
     """Run the whole pipeline here, through the KFP local runner."""
-    from pipeline import dag, local, summary
+    from pipeline import dag, docker_runner, local, summary
     from pipeline.compile import load_documents, local_spec
     from pipeline.parameters import resolve
 
+    docker = docker_runner.Options(registry=registry, tag=tag, digests=digests, network=network, gpus=gpus)
     spec = load_documents(from_yaml)[0] if from_yaml else local_spec()
     arguments = resolve(
         spec,
@@ -61,7 +77,12 @@ def run(
         fallbacks={"bucket_uri": dag.LOCAL_BUCKET},
     )
     arguments = local.on_this_machine(arguments)
-    outcome = local.run(spec, arguments, runs_dir=runs_dir, retries=retries)
+    if runner is Runner.DOCKER:
+        containers = docker_runner.for_run(spec, arguments, docker, runs_dir=runs_dir, pinned=bool(from_yaml))
+    else:
+        containers = docker.refused()
+    with containers as kfp_runner:
+        outcome = local.run(spec, arguments, runs_dir=runs_dir, retries=retries, runner=kfp_runner)
     summary.show(outcome)
     evaluation = outcome.evaluation
     if not (evaluation["blessed"] or evaluation["unchanged"]):
@@ -75,11 +96,9 @@ def compile_(
         typer.Option(help="What to compile for; repeatable.", default_factory=lambda: list(Target)),
     ],
     output_dir: Annotated[Path, typer.Option(help="Where the YAML files go.")] = Path("output/compiled"),
-    registry: Annotated[str, typer.Option(help="Where the images are: host[:port][/path].")] = "",
-    tag: Annotated[str, typer.Option(help="The images' tag; the checkout's git SHA if not given.")] = "",
-    digests: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Pin images by digest, from what `make push` wrote.")
-    ] = None,
+    registry: Registry = "",
+    tag: Tag = "",
+    digests: Digests = None,
     accelerator_type: Annotated[
         str, typer.Option(help="Of train's node, in the target's own terms; none for a CPU node.")
     ] = "",

@@ -155,6 +155,11 @@ def use_images(spec: Spec, images: Mapping[str, str]) -> None:
         executor["image"] = images[component]
 
 
+def images_of(spec: Spec) -> dict[str, str]:
+    """Returns the image that a compiled pipeline names for each of its components."""
+    return {component: executor["image"] for component, executor in _containers(spec)}
+
+
 def _containers(spec: Spec) -> Iterator[tuple[str, dict[str, Any]]]:
     for label, executor in spec["deploymentSpec"]["executors"].items():
         yield label.removeprefix("exec-"), executor["container"]

@@ -5,8 +5,8 @@ that starts containers: KFP's own lets the engine remove a container as soon as 
 gone before it was waited for as a success (kubeflow/pipelines#13332); nor does it stop one on Ctrl-C.
 """
 
-import codecs
 import contextlib
+import dataclasses
 import http
 import os
 import signal
@@ -36,6 +36,68 @@ _CLOUD_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST")
 _CREDENTIALS_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What only a run in containers takes.
+
+    Attributes:
+      registry: as `images.resolve` takes it; so are `tag` and `digests`.
+      tag: the images' tag.
+      digests: file that pins the images.
+      network: an engine network (`bridge`, `host`, …) or `none`.
+      gpus: `all`, a count, or empty for none.
+    """
+
+    registry: str = ""
+    tag: str = ""
+    digests: Path | None = None
+    network: str = NO_NETWORK
+    gpus: str = ""
+
+    @contextlib.contextmanager
+    def refused(self) -> Iterator[None]:
+        """Stands for no container runner, and says so if an option was given.
+
+        Raises:
+          UsageError: names the option.
+        """
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) != field.default:
+                raise UsageError(f"--{field.name}: needs --runner docker")
+        yield
+
+
+def for_run(
+    spec: dict[str, Any], arguments: Mapping[str, Any], options: Options, *, runs_dir: Path, pinned: bool
+) -> contextlib.AbstractContextManager["local.DockerRunner"]:
+    """Gives the runner for one compiled pipeline and its arguments.
+
+    Args:
+      spec: the pipeline's IR; its images are replaced by those of `options`.
+      arguments: of which the local bucket and mirror are mounted.
+      options: which images, and what they may reach.
+      runs_dir: where the run's folder will be made.
+      pinned: keep the images that the spec names, whatever the checkout's code is.
+
+    Raises:
+      UsageError, StorageError: as `docker_runner`, when it is entered.
+    """
+    from pipeline import compile as compilation
+
+    if not pinned:
+        references = images.resolve(registry=options.registry, tag=options.tag, digests_path=options.digests)
+        compilation.use_images(spec, references)
+    return docker_runner(
+        compilation.images_of(spec),
+        runs_dir=runs_dir,
+        bucket_uri=arguments["bucket_uri"],
+        mirror=arguments["mirror"],
+        network=options.network,
+        gpus=options.gpus,
+        check_code=not pinned,
+    )
+
+
 @contextlib.contextmanager
 def docker_runner(
     images_by_component: Mapping[str, str],
@@ -45,6 +107,7 @@ def docker_runner(
     mirror: str = "",
     network: str = NO_NETWORK,
     gpus: str = "",
+    check_code: bool = True,
 ) -> Iterator["local.DockerRunner"]:
     """Checks engine, images and directories, then gives the runner; leaves no container behind.
 
@@ -55,6 +118,7 @@ def docker_runner(
       mirror: a local one is mounted read-only.
       network: an engine network (`bridge`, `host`, …) or `none`.
       gpus: `all`, a count, or empty for none.
+      check_code: refuse images that were built from other code than the checkout's.
 
     Raises:
       UsageError: an image is missing, for another architecture or of other code; a bucket or mirror needs
@@ -70,7 +134,9 @@ def docker_runner(
     run_id = uuid.uuid4().hex
     with _engine() as client:
         for component, reference in images_by_component.items():
-            _check_image(client, component, reference)
+            labels = _check_image(client, reference)
+            if check_code:
+                images.check_fresh(component, reference, labels)
         original = docker_task_handler.run_docker_container
         docker_task_handler.run_docker_container = run_container
         try:
@@ -108,7 +174,8 @@ def _engine_address() -> str:
     return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
-def _check_image(client: "docker.DockerClient", component: str, reference: str) -> None:
+def _check_image(client: "docker.DockerClient", reference: str) -> dict[str, str]:
+    """Returns the labels of an image that this engine can run, pulled if it names a registry."""
     from docker.errors import DockerException, ImageNotFound
 
     try:
@@ -123,7 +190,8 @@ def _check_image(client: "docker.DockerClient", component: str, reference: str) 
     built_for, runs_here = image.attrs["Architecture"], client.version()["Arch"]
     if built_for != runs_here:
         raise UsageError(f"image {reference}: is for {built_for}, this engine runs {runs_here}")
-    images.check_fresh(component, reference, image.labels)
+    labels: dict[str, str] = image.labels
+    return labels
 
 
 def run_arguments(*, runs_dir: Path, bucket_uri: str, mirror: str, network: str, gpus: str) -> dict[str, Any]:
@@ -217,7 +285,7 @@ def run_container(
         _print_log(container)
         return int(container.wait()["StatusCode"])
     except DockerException as error:
-        print(f"\nStorageError: container engine: {image}: {_one_line(error)}", flush=True)
+        print(f"StorageError: container engine: {image}: {_one_line(error)}", flush=True)
         return StorageError.exit_code
     finally:
         if container is not None:
@@ -225,16 +293,22 @@ def run_container(
 
 
 def _print_log(container: "Container") -> None:
-    """Prints what the container writes, as it comes, until it ends."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    """Prints what the container writes, as it comes, in whole lines, since KFP indents each print."""
+    pending = b""
     seen = 0
     with contextlib.closing(container.logs(stream=True, follow=True)) as chunks:
         for chunk in chunks:
             seen += len(chunk)
-            print(decoder.decode(chunk), end="", flush=True)
+            *lines, pending = (pending + chunk).split(b"\n")
+            _print_lines(lines)
     container.wait()
     # The engine may end a followed log before its last line, which for a failed task is the error.
-    print(decoder.decode(container.logs()[seen:], final=True), end="", flush=True)
+    _print_lines((pending + container.logs()[seen:]).splitlines())
+
+
+def _print_lines(lines: list[bytes]) -> None:
+    for line in lines:
+        print(line.decode(errors="replace"), flush=True)
 
 
 def _discard_all(client: "docker.DockerClient", run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a compiled pipeline can run. Apart from `compile`, so that `--help` needs no KFP."""
+"""Where a pipeline can run. Apart from `compile`, so that `--help` needs no KFP."""
 
 import enum
 
@@ -8,3 +8,10 @@ class Target(enum.StrEnum):
 
     KFP = "kfp"
     VERTEX = "vertex"
+
+
+class Runner(enum.StrEnum):
+    """What runs the tasks of a local run."""
+
+    SUBPROCESS = "subprocess"
+    DOCKER = "docker"

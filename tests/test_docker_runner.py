@@ -61,7 +61,7 @@ def test_the_log_comes_while_the_container_runs(
     watcher.join()
     assert outcome is status.Status.SUCCESS
     assert seen == ["first\n"]
-    assert capsys.readouterr().out == "last\ncafé"
+    assert capsys.readouterr().out == "last\ncafé\n"
 
 
 @pytest.mark.containers
