@@ -17,6 +17,7 @@ from components.dataset import Dataset
 from components.errors import DataError, PipelineError
 from pipeline import local
 from pipeline.compile import local_spec
+from pipeline.parameters import resolve
 from tests.conftest import FEW_ROWS
 from tests.golden.__main__ import GOLDEN_DIR
 
@@ -219,13 +220,8 @@ def test_a_task_that_dies_without_a_word_points_to_its_log(
     command = spec["deploymentSpec"]["executors"]["exec-ingest"]["container"]["command"]
     source = command[-1]
     command[-1] = source[: source.index("    from components")] + "    import os; os.abort()\n"
-    arguments = {name: d.get("defaultValue", "/b") for name, d in declared(spec).items()}
+    arguments = resolve(spec, ["bucket_uri=/b"])
     with pytest.raises(PipelineError, match=r"ingest failed without an error line; see .*run\.log") as error:
         local.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
     assert error.value.exit_code == 1
     assert not os.environ.get("TMPDIR", "").startswith(str(tmp_path))
-
-
-def declared(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    parameters: dict[str, dict[str, Any]] = spec["root"]["inputDefinitions"]["parameters"]
-    return parameters
