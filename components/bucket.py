@@ -127,7 +127,9 @@ def open_bucket(uri: str, *, deadline: float | None = None) -> Bucket:
         from components.bucket_local import LocalBucket
 
         return LocalBucket(Path(parsed.path), deadline=seconds)
-    raise StorageError(f"{uri}: gs:// is not built yet; use a local directory")
+    from components.bucket_gcs import GcsBucket
+
+    return GcsBucket(parsed, deadline=seconds)
 
 
 def check_writable(uri: str, *, deadline: float | None = None) -> None:

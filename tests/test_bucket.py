@@ -13,9 +13,11 @@ from components.errors import DataError, PipelineError, StorageError, UsageError
 from components.model_files import digest_bytes, digest_file
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> Bucket:
-    return open_bucket(str(tmp_path / "bucket"))
+@pytest.fixture(params=["local", "gcs"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
+    if request.param == "local":
+        return open_bucket(str(tmp_path / "bucket"))
+    return open_bucket(request.getfixturevalue("gcs").new_bucket() + "/prefix")
 
 
 def names(bucket: Bucket, prefix: str = "") -> list[str]:
@@ -151,10 +153,10 @@ def test_one_of_many_threads_wins_each_swap(bucket: Bucket) -> None:
         assert sum(threads.map(swap, range(8))) >= 5
 
 
-def test_writable_leaves_nothing(bucket: Bucket) -> None:
+def test_writable_leaves_nothing(bucket: Bucket, tmp_path: Path) -> None:
     bucket.check_writable()
     assert names(bucket) == []
-    assert not Path(bucket.uri).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_local_directory_that_cannot_be_made(tmp_path: Path) -> None:
