@@ -6,7 +6,9 @@ import pytest
 
 from components.errors import DataError, StorageError
 from components.ingest import mirrors
+from tests.fakes.gcs_server import Fault
 from tests.fakes.mirror_server import MirrorServer, serving
+from tests.gcs_fixtures import Gcs
 from tests.test_ingest_core import BUNDLED, ingest
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
@@ -76,3 +78,43 @@ def test_nobody_listening(tmp_path: Path, server: MirrorServer) -> None:
     server.server_close()
     with pytest.raises(StorageError, match=r"Connection refused.*\(4 attempts\)"):
         ingest(tmp_path / "data", mirror=server.base)
+
+
+@pytest.fixture
+def bucket(gcs: Gcs) -> str:
+    """A bucket's URI; the archives are in it under `some/base/`."""
+    uri = gcs.new_bucket()
+    for path in BUNDLED.glob("*.gz"):
+        gcs.server.put(uri.removeprefix("gs://"), f"some/base/{path.name}", path.read_bytes())
+    return uri
+
+
+def test_a_bucket_mirror(tmp_path: Path, gcs: Gcs, bucket: str) -> None:
+    gcs.proxy.faults += [Fault("503", LABELS), Fault("truncate", "alt=media", skip=1)]
+    facts = ingest(tmp_path / "data", mirror=f"{bucket}/some/base")
+    assert facts["source"] == f"{bucket}/some/base"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "0 bytes, expected 4542"),
+        (bytes(1 << 20), "4543 bytes, expected 4542; damaged gzip"),
+        (bytes(100), "100 bytes, expected 4542; damaged gzip"),
+    ],
+    ids=["empty", "long", "short"],
+)
+def test_a_bad_archive_in_a_bucket(
+    tmp_path: Path, gcs: Gcs, bucket: str, content: bytes, problem: str
+) -> None:
+    gcs.server.put(bucket.removeprefix("gs://"), f"some/base/{LABELS}", content)
+    with pytest.raises(DataError, match=rf"^{bucket}/some/base/{LABELS}: {problem}"):
+        ingest(tmp_path / "data", mirror=f"{bucket}/some/base/")
+
+
+def test_what_is_not_in_the_bucket_is_named(tmp_path: Path, gcs: Gcs, bucket: str) -> None:
+    gcs.server.remove(bucket.removeprefix("gs://"), f"some/base/{LABELS}")
+    with pytest.raises(StorageError, match=rf"^{bucket}/some/base/{LABELS}: no such object$"):
+        ingest(tmp_path / "data", mirror=f"{bucket}/some/base")
+    with pytest.raises(StorageError, match=r"^bucket gs://nowhere: .*no such bucket$"):
+        ingest(tmp_path / "data", mirror="gs://nowhere")

@@ -3,20 +3,22 @@
 A remote mirror gets timeouts, retries with backoff, and never more than an archive's registered size.
 """
 
+import contextlib
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import tenacity
 
+from components.bucket import open_bucket
 from components.errors import StorageError
 from components.ingest.archives import Archive
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
-_GS_RETRY_SECONDS = 30
+_BUCKET_SECONDS = 60.0
 _FILE_SECONDS = 300  # against a server that drips
 _ATTEMPTS = 4
 _BACKOFF_SECONDS = 0.5
@@ -102,43 +104,28 @@ def _copy(read: Callable[[], bytes], file: IO[bytes], size: int, url: str) -> No
 
 
 def _fetch_gs(uri: str, archive: Archive, path: Path) -> None:
-    import requests
-    from google.api_core import exceptions
-    from google.auth.exceptions import GoogleAuthError
-    from google.cloud.storage.exceptions import DataCorruption
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    limits: dict[str, Any] = {
-        "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
-        "retry": DEFAULT_RETRY.with_timeout(_GS_RETRY_SECONDS),
-    }
-    try:
-        blob = _storage_client().bucket(bucket).get_blob(name, **limits)
-        if blob is None:
-            raise StorageError(f"{uri}: not found")
-        path.touch()
-        if blob.size:  # `end` is inclusive: one byte too many shows that it is too long
-            blob.download_to_filename(str(path), end=archive.size, raw_download=True, **limits)
-    except (
-        exceptions.GoogleAPIError,
-        GoogleAuthError,
-        DataCorruption,
-        requests.RequestException,
-    ) as error:
-        raise StorageError(f"{uri}: {_short(error)}") from error
+    bucket = open_bucket(uri.rpartition("/")[0], deadline=_BUCKET_SECONDS)
+    if bucket.stat(archive.filename) is None:
+        raise StorageError(f"{uri}: no such object")
+    with path.open("wb") as file, contextlib.suppress(_FullError):
+        bucket.download(archive.filename, _Bounded(file, archive.size + 1))
 
 
-def _storage_client() -> Any:
-    """Uses the default credentials, or none where there are none: public buckets need none."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
+class _FullError(Exception):
+    """Enough has arrived to see that the rest is not wanted."""
 
-    try:
-        return storage.Client()
-    except (DefaultCredentialsError, OSError):  # OSError: no project is set, and none is needed to read
-        return storage.Client(project="none", credentials=AnonymousCredentials())
+
+class _Bounded:
+    """A bucket's sink that takes no more than `limit` bytes."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file = file
+        self._left = limit
+
+    def write(self, chunk: bytes) -> None:
+        self._left -= self._file.write(chunk[: self._left])
+        if not self._left:
+            raise _FullError
 
 
 def _retrying() -> tenacity.Retrying:
