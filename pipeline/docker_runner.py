@@ -1,35 +1,27 @@
-"""Local runs in containers: what must be there first, how they are confined, and no exit code lost.
+"""Local runs in containers: what must be there first, and how the containers are confined.
 
 `docker_runner(...)` gives KFP's local `DockerRunner`, and for its duration replaces the one function of KFP
-that starts containers: KFP's own lets the engine remove a container as soon as it ends, and takes one that is
-gone before it was waited for as a success (kubeflow/pipelines#13332); nor does it stop one on Ctrl-C.
+that starts containers by `docker_containers.run`, which loses no exit code and leaves no container.
 """
 
 import contextlib
 import dataclasses
-import http
 import os
-import signal
 import tempfile
-import threading
-import time
-import types
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import StorageError, UsageError
-from pipeline import images
+from pipeline import docker_containers, images
 
 if TYPE_CHECKING:
     import docker
-    from docker.models.containers import Container
     from kfp import local
 
 RUN_LABEL = "mnist-pipeline.run"  # docker ps --all --filter label=mnist-pipeline.run
 NO_NETWORK = "none"
-STOP_SECONDS = 10.0  # from SIGTERM, on which train saves a checkpoint, to SIGKILL
 
 # Google's clients read these; they reach the containers only when a network does.
 _CLOUD_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST")
@@ -84,6 +76,8 @@ def for_run(
     """
     from pipeline import compile as compilation
 
+    if pinned and (options.registry or options.tag or options.digests):
+        raise UsageError("--from-yaml names its images: leave out --registry, --tag and --digests")
     if not pinned:
         references = images.resolve(registry=options.registry, tag=options.tag, digests_path=options.digests)
         compilation.use_images(spec, references)
@@ -132,19 +126,20 @@ def docker_runner(
         runs_dir=runs_dir, bucket_uri=bucket_uri, mirror=mirror, network=network, gpus=gpus
     )
     run_id = uuid.uuid4().hex
+    label = f"{RUN_LABEL}={run_id}"
     with _engine() as client:
         for component, reference in images_by_component.items():
             labels = _check_image(client, reference)
             if check_code:
                 images.check_fresh(component, reference, labels)
         original = docker_task_handler.run_docker_container
-        docker_task_handler.run_docker_container = run_container
+        docker_task_handler.run_docker_container = docker_containers.run
         try:
-            with _stopped_by_signals(lambda: _discard_all(client, run_id)):
+            with docker_containers.stopped_by_signals(lambda: docker_containers.discard_all(client, label)):
                 yield local.DockerRunner(labels={RUN_LABEL: run_id}, **confinement)
         finally:
             docker_task_handler.run_docker_container = original
-            _discard_all(client, run_id)
+            docker_containers.discard_all(client, label)
 
 
 @contextlib.contextmanager
@@ -154,17 +149,14 @@ def _engine() -> Iterator["docker.DockerClient"]:
 
     client = None
     try:
-        client = docker.from_env()
-        client.ping()
+        try:
+            client = docker.from_env()
+            client.ping()
+        except DockerException as error:
+            refused = "Permission denied" in str(error)
+            advice = "this user may not use it" if refused else "does not answer; see containers/engine.sh"
+            raise StorageError(f"container engine at {_engine_address()}: {advice}") from None
         yield client
-    except DockerException as error:
-        if "Permission denied" in str(error):
-            advice = (
-                f"uid {os.getuid()} may not use it; add the user to its group, or use --runner subprocess"
-            )
-        else:
-            advice = "start it, see containers/engine.sh, or use --runner subprocess"
-        raise StorageError(f"container engine at {_engine_address()}: does not answer: {advice}") from None
     finally:
         if client:
             client.close()
@@ -186,7 +178,9 @@ def _check_image(client: "docker.DockerClient", reference: str) -> dict[str, str
                 raise UsageError(f"image {reference}: is not on this machine; run `make images`") from None
             image = client.images.pull(reference)
     except DockerException as error:
-        raise UsageError(f"image {reference}: is not here and cannot be pulled: {_one_line(error)}") from None
+        raise UsageError(
+            f"image {reference}: is not here and cannot be pulled: {docker_containers.one_line(error)}"
+        ) from None
     built_for, runs_here = image.attrs["Architecture"], client.version()["Arch"]
     if built_for != runs_here:
         raise UsageError(f"image {reference}: is for {built_for}, this engine runs {runs_here}")
@@ -261,113 +255,3 @@ def _device_requests(gpus: str) -> list[Any]:
     if gpus != "all" and not (gpus.isdecimal() and int(gpus) > 0):
         raise UsageError(f"--gpus={gpus}: must be `all` or a whole number of at least 1")
     return [DeviceRequest(count=-1 if gpus == "all" else int(gpus), capabilities=[["gpu"]])]
-
-
-def run_container(
-    client: "docker.DockerClient",
-    image: str,
-    command: list[str],
-    volumes: dict[str, Any],
-    **arguments: Any,
-) -> int:
-    """Runs one container to its end, printing its log as it comes, and removes it whatever happens.
-
-    Returns:
-      Its exit code, read before it is removed. When the engine refuses or its disk is full: that of a
-      StorageError, whose line is printed like a task's own, since KFP keeps no exception of a task.
-    """
-    from docker.errors import DockerException
-
-    container = None
-    try:
-        container = client.containers.create(image=image, command=command, volumes=volumes, **arguments)
-        container.start()
-        _print_log(container)
-        return int(container.wait()["StatusCode"])
-    except DockerException as error:
-        print(f"StorageError: container engine: {image}: {_one_line(error)}", flush=True)
-        return StorageError.exit_code
-    finally:
-        if container is not None:
-            _discard(container)
-
-
-def _print_log(container: "Container") -> None:
-    """Prints what the container writes, as it comes, in whole lines, since KFP indents each print."""
-    pending = b""
-    seen = 0
-    with contextlib.closing(container.logs(stream=True, follow=True)) as chunks:
-        for chunk in chunks:
-            seen += len(chunk)
-            *lines, pending = (pending + chunk).split(b"\n")
-            _print_lines(lines)
-    container.wait()
-    # The engine may end a followed log before its last line, which for a failed task is the error.
-    _print_lines((pending + container.logs()[seen:]).splitlines())
-
-
-def _print_lines(lines: list[bytes]) -> None:
-    for line in lines:
-        print(line.decode(errors="replace"), flush=True)
-
-
-def _discard_all(client: "docker.DockerClient", run_id: str) -> None:
-    for container in client.containers.list(
-        all=True, ignore_removed=True, filters={"label": f"{RUN_LABEL}={run_id}"}
-    ):
-        _discard(container)
-
-
-def _discard(container: "Container") -> None:
-    """Removes a container; one that still runs is told to end first, and gets `STOP_SECONDS` for it.
-
-    The signal goes to all of its processes but the first: that one is KFP's shell, which passes none on.
-    """
-    from docker.errors import APIError, NotFound
-
-    with contextlib.suppress(NotFound):
-        container.reload()
-        if container.status == "running":
-            with contextlib.suppress(APIError):
-                container.exec_run(["sh", "-c", "kill -TERM -1"], detach=True)
-            deadline = time.monotonic() + STOP_SECONDS
-            while container.status == "running" and time.monotonic() < deadline:
-                time.sleep(0.1)
-                container.reload()
-        try:
-            container.remove(force=True)
-        except APIError as error:
-            if error.status_code != http.HTTPStatus.CONFLICT:  # another thread is removing it
-                raise
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM call `stop`, then raise KeyboardInterrupt.
-
-    The exception alone would not do: KFP runs a task in a thread and waits for that thread to end by itself.
-    """
-    stopper = threading.Thread(target=stop)
-
-    def interrupt(signum: int, frame: types.FrameType | None) -> None:
-        if not stopper.ident:
-            stopper.start()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        if stopper.ident:
-            stopper.join()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _one_line(error: Exception) -> str:
-    """Returns the engine's own words without the HTTP request around them."""
-    words = getattr(error, "explanation", None) or str(error)
-    return " ".join(str(words).split())

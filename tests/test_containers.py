@@ -1,8 +1,10 @@
 """The images themselves: what they hold, whom they run as, and each component alone on real data."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import docker
 import pytest
 import yaml
 
-from pipeline import docker_runner, image_build, images
+from pipeline import docker_containers, docker_runner, image_build, images
 
 pytestmark = pytest.mark.containers
 every_component = pytest.mark.parametrize("component", images.COMPONENTS)
@@ -26,7 +28,7 @@ def run_in(engine: docker.DockerClient, reference: str, code: str, work_dir: Pat
         runs_dir=work_dir, bucket_uri="", mirror="", network="none", gpus=""
     )
     volumes = {str(work_dir): {"bind": str(work_dir), "mode": "rw"}}
-    return docker_runner.run_container(
+    return docker_containers.run(
         engine, reference, ["python3", "-c", code], volumes, **{**arguments, **changes}
     )
 
@@ -133,3 +135,32 @@ def test_a_rebuild_of_the_same_code_is_the_same_image(
     assert {name: engine.images.get(again[name]).id for name in again} == {
         name: engine.images.get(built[name]).id for name in built
     }
+
+
+def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, built: dict[str, str]) -> None:
+    """As a user that the image has never heard of, on the artifacts that the component before it wrote."""
+    with tempfile.TemporaryDirectory() as directory:
+        uid, gid = (12345, 0) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+        os.chown(directory, uid, gid)
+        calls = {
+            "ingest": """ingest(dataset="mnist", mirror="", pixel_scale=255.0, validation_rows=59000,
+                holdout=True, data_dir="data")""",
+            "train": """train(dataset_dir="data", model_dir="model", curves_path="curves.html",
+                model_style="functional", hidden_units=[32], epochs=3, batch_size=64, learning_rate=0.001,
+                seed=0)""",
+            "evaluate": """evaluate(dataset_dir="data", model_dir="model", report_path="report.html",
+                evaluation_dir="evaluation", bucket_uri=os.path.abspath("bucket"), min_accuracy=0.5,
+                min_digit_recall=0.1, min_improvement=0.0)""",
+            "export": """export(model_dir="model", evaluation_dir="evaluation",
+                bucket_uri=os.path.abspath("bucket"), published_dir="published")""",
+        }
+        for component, call in calls.items():
+            code = f"import os; from components.{component} import core; core.{call}"
+            user = f"{uid}:{gid}"
+            assert (
+                run_in(engine, built[component], code, Path(directory), user=user, working_dir=directory) == 0
+            )
+        evaluation = json.loads(Path(directory, "evaluation", "evaluation.json").read_text())
+        published = json.loads(Path(directory, "published", "published.json").read_text())
+    assert (evaluation["rows"], evaluation["blessed"], published["promoted"]) == (10_000, True, True)
+    assert evaluation["accuracy"] > 0.7

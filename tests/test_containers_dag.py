@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 
-from pipeline import docker_runner, images
+from pipeline import docker_containers, docker_runner, images
 
 pytestmark = pytest.mark.containers
 
@@ -106,7 +106,7 @@ def test_an_interrupted_run_leaves_no_container(
     assert interrupted.stdout is not None
     assert any("Total params" in line for line in interrupted.stdout)  # train's first lines
     interrupted.send_signal(signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=docker_runner.STOP_SECONDS + 20)
+    _, errors = interrupted.communicate(timeout=docker_containers.STOP_SECONDS + 20)
     assert interrupted.returncode == 130
     assert "Traceback" not in errors
     assert_nothing_is_left(engine)

@@ -1,8 +1,14 @@
 import gc
+import hashlib
+import io
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,7 +19,7 @@ import pytest
 from kfp.local import docker_task_handler, status
 
 from components.errors import StorageError, UsageError
-from pipeline import docker_runner
+from pipeline import docker_containers, docker_runner
 
 FAST_FAILURES = 50
 
@@ -127,7 +133,7 @@ with docker_runner.docker_runner({{}}, runs_dir=Path("{tmp_path}")) as runner:
     assert run.stdout is not None
     assert run.stdout.readline() == "started\n"
     run.send_signal(number)
-    _, errors = run.communicate(timeout=docker_runner.STOP_SECONDS)
+    _, errors = run.communicate(timeout=docker_containers.STOP_SECONDS)
     assert run.returncode != 0
     assert errors.strip().endswith("KeyboardInterrupt")
     assert (tmp_path / "saved").read_text() == "saved\n"
@@ -164,24 +170,82 @@ def test_an_image_of_other_code_is_refused(base_image: str, tmp_path: Path) -> N
         pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py drops its socket
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("unix:///nowhere/docker.sock", "does not answer: start it"),
-        ("tcp://127.0.0.1:9", "does not answer: start it"),
-    ],
-)
+# docker-py drops the socket of a connection that fails
+dropped_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@dropped_socket
+@pytest.mark.parametrize("address", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:9"])
 def test_without_an_engine_one_line_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
     with (
-        pytest.raises(StorageError, match=f"container engine at {address}: {message}"),
+        pytest.raises(StorageError, match=f"container engine at {address}: does not answer"),
         docker_runner.docker_runner({}, runs_dir=tmp_path),
     ):
         pass
     gc.collect()
+
+
+@dropped_socket
+def test_an_engine_that_this_user_may_not_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        address = f"{directory}/docker.sock"
+        listener.bind(address)
+        listener.listen()
+        Path(address).chmod(0)
+        Path(directory).chmod(0o777)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{address}")
+        monkeypatch.setenv("HOME", directory)
+        try:
+            os.seteuid(user or 65534)  # root may use any socket
+            with (
+                pytest.raises(StorageError, match=f"engine at unix://{address}: this user may not use it"),
+                docker_runner.docker_runner({}, runs_dir=Path(directory)),
+            ):
+                pass
+        finally:
+            os.seteuid(user)
+    gc.collect()
+
+
+def image_archive(reference: str, architecture: str) -> bytes:
+    """An image with one empty layer, as `docker save` writes it."""
+    layer = io.BytesIO()
+    tarfile.open(fileobj=layer, mode="w").close()
+    layers = [f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"]
+    rootfs = {"type": "layers", "diff_ids": layers}
+    config = {"architecture": architecture, "os": "linux", "config": {}, "rootfs": rootfs}
+    manifest = [{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]
+    members = {
+        "layer.tar": layer.getvalue(),
+        "config.json": json.dumps(config).encode(),
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
+@pytest.mark.containers
+def test_an_image_for_another_architecture_is_refused(engine: docker.DockerClient, tmp_path: Path) -> None:
+    other = "arm64" if engine.version()["Arch"] != "arm64" else "amd64"
+    reference = "mnist-pipeline-test:other-architecture"
+    engine.images.load(image_archive(reference, other))
+    try:
+        with (
+            pytest.raises(UsageError, match=f"image {reference}: is for {other}, this engine runs"),
+            docker_runner.docker_runner({"train": reference}, runs_dir=tmp_path),
+        ):
+            pass
+    finally:
+        engine.images.remove(reference)
 
 
 def test_a_remote_bucket_or_mirror_needs_a_network(tmp_path: Path) -> None:
