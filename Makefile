@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 BUCKET ?=
+REGISTRY ?=
+TAG ?=
+TF_VARIANT ?= cpu
 ARGS ?=
 
 VENV := .venv
@@ -19,6 +22,19 @@ setup: $(VENV)/dev  ## Make .venv with everything that run, test and check need
 
 run: $(VENV)/local  ## Run the pipeline here: ingest, train, evaluate, export (BUCKET=URI, ARGS="-p epochs=3")
 	python -m pipeline run $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+
+images: $(VENV)/local  ## Build the four images (REGISTRY=host/path, TAG=git SHA, TF_VARIANT=cpu|gpu)
+	containers/base-image.sh
+	python -m pipeline images build --registry "$(REGISTRY)" --tag "$(TAG)" --tf-variant $(TF_VARIANT)
+
+push: $(VENV)/local  ## Push the four images and write output/digests.json, which pins them (REGISTRY, TAG)
+	python -m pipeline images push --registry "$(REGISTRY)" --tag "$(TAG)"
+
+run-docker: $(VENV)/local  ## Run the pipeline with nothing but its images (BUCKET, REGISTRY, TAG, ARGS)
+	python -m pipeline run --runner docker --registry "$(REGISTRY)" --tag "$(TAG)" $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+
+sbom: $(VENV)/dev  ## List every locked package of each image with its hashes in output/sbom/*.cdx.json
+	python -m pipeline images sbom --tf-variant $(TF_VARIANT)
 
 test: $(VENV)/dev  ## Run all tests but the notebook's
 	python -m pytest -m "not notebook" $(ARGS)
@@ -61,4 +77,4 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/local
 	$(INSTALL) $<
 	@touch $@
 
-.PHONY: help setup run test test-notebook check fix compile golden clean
+.PHONY: help setup run images push run-docker sbom test test-notebook check fix compile golden clean
