@@ -103,6 +103,9 @@ class Bucket(Protocol):
     def delete(self, name: str, *, generation: int) -> bool:
         """Deletes `name` if it is at `generation`; returns whether it did, False when it moved or is gone."""
 
+    def remove_unfinished(self, older_than: float) -> int:
+        """Removes what killed writers left, if older than so many seconds; returns how many it removed."""
+
     def check_writable(self) -> None:
         """Raises StorageError if objects could not be written here. Leaves nothing behind."""
 

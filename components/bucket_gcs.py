@@ -148,6 +148,10 @@ class GcsBucket:
             except PreconditionFailed:
                 return False
 
+    def remove_unfinished(self, older_than: float) -> int:
+        """See `Bucket.remove_unfinished`. An unfinished upload is no object here; the store forgets it."""
+        return 0
+
     def check_writable(self) -> None:
         """See `Bucket.check_writable`.
 

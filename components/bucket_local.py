@@ -126,11 +126,15 @@ class LocalBucket:
             with self._reported("write to", ""), tempfile.TemporaryFile(dir=directory):
                 pass
 
-    def unfinished(self) -> Iterator[tuple[Path, float]]:
-        """Yields what killed writers left behind, with its age in seconds."""
+    def remove_unfinished(self, older_than: float) -> int:
+        """See `Bucket.remove_unfinished`."""
+        removed = 0
         for path in (self._root / STAGING).glob("*"):
             with contextlib.suppress(FileNotFoundError):
-                yield path, time.time() - path.stat().st_mtime
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _path(self, name: str) -> Path:
         return self._root / checked_name(name)

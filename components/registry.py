@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from components.bucket import Bucket
+from components.bucket import Bucket, StoredObject
 from components.errors import DataError, UsageError
 from components.model_files import Digest, Digester, ModelFile
 from components.registry_manifest import Manifest, Pointer, is_version, parse_manifest, parse_pointer
@@ -103,6 +103,51 @@ def read_manifest(bucket: Bucket, version: str) -> Manifest:
     return _manifest_of(bucket, version, content.data)
 
 
+def verify_serving(bucket: Bucket, champion: Champion) -> None:
+    """Reads every byte of the champion's copy for TensorFlow Serving.
+
+    Raises:
+      DataError: naming the file that is altered, missing, or not in the manifest.
+    """
+    _verify_files(bucket, champion.manifest, f"{SERVING}{champion.pointer.current.serving}/")
+
+
+def list_versions(bucket: Bucket) -> dict[str, list[StoredObject]]:
+    """Returns every version's objects by its name: published ones, and what was never finished."""
+    versions: dict[str, list[StoredObject]] = {}
+    for stored in bucket.list(VERSIONS):
+        version = stored.name.split("/")[1]
+        if is_version(version):
+            versions.setdefault(version, []).append(stored)
+    return versions
+
+
+def find_version(bucket: Bucket, text: str) -> str:
+    """Returns the published version that `text` names: in full, by its first 6 or more digits, or `champion`.
+
+    Raises:
+      UsageError: no version, or more than one, is named so.
+      DataError: the pointer is damaged.
+    """
+    if text == "champion":
+        pointer, _ = read_pointer(bucket)
+        if pointer is None:
+            raise UsageError(f"{bucket.uri}: no champion yet")
+        return pointer.current.version
+    versions = [
+        version
+        for version, objects in list_versions(bucket).items()
+        if any(stored.name == manifest_name(version) for stored in objects)
+    ]
+    found = [version for version in versions if version.startswith(text)]
+    if len(text) < 6 or len(found) != 1:
+        known = ", ".join(version[:12] for version in versions[:20]) or "none"
+        raise UsageError(
+            f"version={text[:80]!r}: must be champion, or 6 or more first digits of one of: {known}"
+        )
+    return found[0]
+
+
 def verify_version(bucket: Bucket, version: str) -> Manifest:
     """Reads every byte of a version and returns its manifest if all are as it says.
 
@@ -110,12 +155,7 @@ def verify_version(bucket: Bucket, version: str) -> Manifest:
       DataError: naming the file that is altered, missing, or not in the manifest.
     """
     manifest = read_manifest(bucket, version)
-    _check_names(bucket, manifest)
-
-    def verify(file: ModelFile) -> None:
-        _checked_transfer(bucket, f"{model_prefix(version)}{file.path}", file.digest, Digester())
-
-    each(manifest.files, verify)
+    _verify_files(bucket, manifest, model_prefix(version))
     return manifest
 
 
@@ -135,7 +175,7 @@ def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"directory={str(directory)!r}: exists and is not an empty directory")
     manifest = read_manifest(bucket, version)
-    _check_names(bucket, manifest)
+    _check_names(bucket, manifest, model_prefix(version))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.with_name(f".{target.name}.partial-{secrets.token_hex(6)}")
     staging.mkdir()
@@ -184,9 +224,18 @@ def _checked_transfer(bucket: Bucket, name: str, expected: Digest, sink: Digeste
         raise DataError(f"{bucket.uri}/{name}: altered; its size, CRC32C or SHA-256 is not the manifest's")
 
 
-def _check_names(bucket: Bucket, manifest: Manifest) -> None:
-    """Raises DataError unless the version holds exactly the files of its manifest."""
-    prefix = model_prefix(manifest.version)
+def _verify_files(bucket: Bucket, manifest: Manifest, prefix: str) -> None:
+    """Raises DataError unless the files under `prefix` are those of the manifest, byte for byte."""
+
+    def verify(file: ModelFile) -> None:
+        _checked_transfer(bucket, f"{prefix}{file.path}", file.digest, Digester())
+
+    _check_names(bucket, manifest, prefix)
+    each(manifest.files, verify)
+
+
+def _check_names(bucket: Bucket, manifest: Manifest, prefix: str) -> None:
+    """Raises DataError unless the files under `prefix` have the names that the manifest lists."""
     found = {stored.name for stored in bucket.list(prefix)}
     listed = {f"{prefix}{file.path}" for file in manifest.files}
     for name in sorted(listed - found):

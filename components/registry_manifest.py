@@ -61,34 +61,36 @@ class Pointer:
     Attributes:
       current: what it names.
       manifest_sha256: of the manifest's bytes.
+      first_serving: the first TensorFlow Serving number; those from it to the current one are the registry's.
       history: what it named before, newest first.
     """
 
     current: Move
     manifest_sha256: str
+    first_serving: int
     history: tuple[Move, ...] = ()
 
     def encode(self) -> bytes:
         """Returns the JSON that `parse_pointer` reads."""
         history = [asdict(move) for move in self.history]
-        rows = {**asdict(self.current), "manifest_sha256": self.manifest_sha256, "history": history}
+        rows = {**asdict(self), **asdict(self.current), "history": history}
+        del rows["current"]
         return _encode({"format": POINTER_FORMAT, **rows})
 
     def moved_to(self, version: str, serving: int, manifest_sha256: str) -> "Pointer":
         """Returns the pointer after a move, remembering where it was."""
         history = (self.current, *self.history)
-        return Pointer(Move(version, serving, now()), manifest_sha256, _trimmed(history))
+        current = Move(version, serving, now())
+        return Pointer(current, manifest_sha256, self.first_serving, _trimmed(history))
 
-    def named_since(self, moment: datetime) -> frozenset[str]:
-        """Returns the versions that this pointer named at any time after `moment`."""
-        named = {self.current.version}
-        left = self.current.moved
+    def moves_since(self, moment: datetime) -> tuple[Move, ...]:
+        """Returns where this pointer was at any time after `moment`, newest first."""
+        moves = [self.current]
         for move in self.history:
-            if _time(left) < moment:
+            if _time(moves[-1].moved) < moment:
                 break
-            named.add(move.version)
-            left = move.moved
-        return frozenset(named)
+            moves.append(move)
+        return tuple(moves)
 
 
 def now() -> str:
@@ -139,6 +141,7 @@ def parse_pointer(data: bytes, where: str) -> Pointer:
     return Pointer(
         current=_move(fields, where),
         manifest_sha256=_matching(fields, "manifest_sha256", _SHA256, where),
+        first_serving=_field(fields, "first_serving", int, where),
         history=tuple(_move(row, where) for row in _field(fields, "history", list, where)),
     )
 

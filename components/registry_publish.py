@@ -209,7 +209,7 @@ def _moved(bucket: Bucket, pointer: Pointer | None, manifest: Manifest) -> Point
         return pointer.moved_to(manifest.version, pointer.current.serving + 1, sha256)
     numbers = [stored.name.split("/")[1] for stored in bucket.list(SERVING)]
     serving = 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
-    return Pointer(Move(manifest.version, serving, now()), sha256)
+    return Pointer(Move(manifest.version, serving, now()), sha256, first_serving=serving)
 
 
 def _graph_last(files: tuple[ModelFile, ...], action: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from components.errors import GateError, PipelineError, UsageError
-from pipeline import image_build
+from pipeline import image_build, models
 from pipeline.targets import Runner, Target
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI.",
 )
 app.add_typer(image_build.app, name="images")
+app.add_typer(models.models_app, name="models")
 
 Assignments = Annotated[
     list[str],

@@ -1,0 +1,232 @@
+"""`python -m pipeline models …`: look after the models that were published to a bucket."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components import bucket as buckets
+from components import bucket_uri, registry, registry_gc, registry_publish
+from components.errors import DataError, StorageError, UsageError
+from components.registry_manifest import Manifest, Pointer
+
+models_app = typer.Typer(no_args_is_help=True, help="List, verify, promote, roll back and clean up models.")
+
+Bucket = Annotated[str, typer.Option(metavar="URI", help="gs://bucket/prefix or a directory.")]
+Deadline = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Give a store up that fails for so long; default 120.")
+]
+Version = Annotated[str, typer.Argument(help="The version's first 6 or more digits, or: champion.")]
+
+
+@models_app.command(name="list")
+def list_(bucket: Bucket = "", deadline: Deadline = None) -> None:
+    """Show every published version, newest first, and which one is the champion."""
+    opened = _open(bucket, deadline)
+    pointer, _ = registry.read_pointer(opened)
+    manifests, damaged = [], []
+    for version in _published(opened):
+        try:
+            manifests.append(registry.read_manifest(opened, version))
+        except DataError as error:
+            damaged.append((version[:12], "", "", "damaged", str(error)))
+    manifests.sort(key=lambda manifest: manifest.created, reverse=True)
+    rows = [*(_row(manifest, pointer) for manifest in manifests), *damaged]
+    _table(("version", "accuracy", "created", "champion", "provenance"), rows)
+    if damaged:
+        raise DataError(f"{opened.uri}: {len(damaged)} of {len(rows)} versions have a damaged manifest")
+
+
+@models_app.command()
+def show(version: Version = "champion", bucket: Bucket = "", deadline: Deadline = None) -> None:
+    """Show where a version came from and what it consists of."""
+    opened = _open(bucket, deadline)
+    manifest = registry.read_manifest(opened, registry.find_version(opened, version))
+    pointer, _ = registry.read_pointer(opened)
+    facts = [
+        ("version", manifest.version),
+        ("champion", _mark(manifest.version, pointer)),
+        ("created", manifest.created),
+        ("uri", f"{opened.uri}/{registry.model_prefix(manifest.version)}".rstrip("/")),
+        *((name, json.dumps(value, sort_keys=True)) for name, value in sorted(manifest.provenance.items())),
+        *(
+            (f"file {file.path}", f"{file.digest.size} bytes, sha256 {file.digest.sha256}")
+            for file in manifest.files
+        ),
+    ]
+    _table(("field", "value"), facts)
+
+
+@models_app.command()
+def verify(
+    version: Annotated[
+        str, typer.Argument(help="One version; every one and what is served if not given.")
+    ] = "",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Read every byte and compare with the manifests; exit code not 0 if anything differs."""
+    opened = _open(bucket, deadline)
+    if version:
+        manifest = registry.verify_version(opened, registry.find_version(opened, version))
+        typer.echo(f"verified {manifest.version}, {len(manifest.files)} files")
+        return
+    champion = registry.read_champion(opened)
+    versions = _published(opened)
+    checks: list[Callable[[], object]] = [partial(registry.verify_version, opened, name) for name in versions]
+    if champion:
+        checks.append(partial(registry.verify_serving, opened, champion))
+    problems = [problem for check in checks if (problem := _problem_of(check))]
+    for problem in problems[:-1]:
+        typer.echo(f"error: {problem}", err=True)
+    if problems:
+        raise problems[-1]
+    if not versions:
+        raise DataError(f"{opened.uri}: nothing is published here")
+    named = f", champion {champion.version[:12]} and what is served" if champion else ", no champion"
+    typer.echo(f"verified {len(versions)} of {len(versions)} versions{named}")
+
+
+@models_app.command()
+def promote(version: Version, bucket: Bucket = "", deadline: Deadline = None) -> None:
+    """Verify a version and make it the champion, without the gate: you decide."""
+    opened = _open(bucket, deadline)
+    _promote(opened, registry.find_version(opened, version))
+
+
+@models_app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(help="Where to; the champion before this one if not given.")] = "",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Verify an earlier version and make it the champion again."""
+    opened = _open(bucket, deadline)
+    _promote(opened, registry.find_version(opened, version) if version else _previous(opened))
+
+
+@models_app.command()
+def download(
+    directory: Annotated[Path, typer.Argument(help="A directory that is empty or does not exist.")],
+    version: Annotated[str, typer.Option(help="First digits of a version.")] = "champion",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Download a version, verified; all of it or nothing."""
+    opened = _open(bucket, deadline)
+    manifest = registry.download_version(opened, registry.find_version(opened, version), directory)
+    typer.echo(f"downloaded {manifest.version} to {directory}")
+
+
+@models_app.command()
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="Newest versions to keep beside the champion.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Delete old versions and unfinished ones; never the champion or anything of the last day."""
+    opened = _open(bucket, deadline)
+    doomed = registry_gc.plan(opened, keep)
+    gone = doomed if dry_run else registry_gc.collect(opened, doomed)
+    for each in gone:
+        typer.echo(f"{'would delete' if dry_run else 'deleted'} {each.prefix} ({each.reason})")
+    typer.echo(f"{len(gone)} of {len(doomed)} {'would go' if dry_run else 'gone'}")
+
+
+def _open(uri: str, deadline: float | None) -> buckets.Bucket:
+    if not uri:
+        from pipeline.dag import LOCAL_BUCKET  # KFP takes seconds to import
+
+        uri = LOCAL_BUCKET
+    parsed = bucket_uri.parse(uri, "--bucket")
+    if parsed.is_local and not Path(parsed.path).is_dir():
+        raise StorageError(f"--bucket={uri!r}: no such directory")
+    return buckets.open_bucket(uri, deadline=deadline)
+
+
+def _promote(opened: buckets.Bucket, version: str) -> None:
+    outcome = registry_publish.promote_version(opened, registry.verify_version(opened, version))
+    state = "is now the champion" if outcome.promoted else "was the champion already"
+    typer.echo(f"{version} {state}: {outcome.serving_uri}")
+
+
+def _previous(opened: buckets.Bucket) -> str:
+    pointer, _ = registry.read_pointer(opened)
+    if pointer is None:
+        raise UsageError(f"{opened.uri}: no champion yet")
+    earlier = (move.version for move in pointer.history if move.version != pointer.current.version)
+    version = next(earlier, None)
+    if version is None:
+        raise UsageError(f"{opened.uri}: there was no champion before {pointer.current.version[:12]}")
+    return version
+
+
+def _published(opened: buckets.Bucket) -> list[str]:
+    return [
+        version
+        for version, objects in registry.list_versions(opened).items()
+        if any(stored.name == registry.manifest_name(version) for stored in objects)
+    ]
+
+
+def _problem_of(check: Callable[[], object]) -> DataError | None:
+    try:
+        check()
+    except DataError as error:
+        return error
+    return None
+
+
+def _row(manifest: Manifest, pointer: Pointer | None) -> tuple[str, ...]:
+    accuracy = _nested(manifest.provenance, "metrics", "accuracy")
+    facts = {
+        "style": _nested(manifest.provenance, "parameters", "model_style"),
+        "git": str(manifest.provenance.get("git_revision") or "")[:12],
+        "data": str(manifest.provenance.get("dataset_fingerprint") or "")[:12],
+        "parent": str(manifest.provenance.get("parent") or "")[:12],
+    }
+    return (
+        manifest.version[:12],
+        f"{accuracy:.4f}" if isinstance(accuracy, int | float) else "",
+        datetime.fromisoformat(manifest.created).strftime("%Y-%m-%d %H:%M:%S"),
+        _mark(manifest.version, pointer),
+        " ".join(f"{name}={value}" for name, value in facts.items() if value),
+    )
+
+
+def _mark(version: str, pointer: Pointer | None) -> str:
+    return "champion" if pointer and pointer.current.version == version else ""
+
+
+def _nested(facts: dict[str, Any], *names: str) -> Any:
+    value: Any = facts
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _table(columns: tuple[str, ...], rows: list[Any]) -> None:
+    """A table for a person; lines of tab-separated values for a program."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            typer.echo("\t".join(_printable(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(_printable(cell)) for cell in row))
+    Console().print(table)
+
+
+def _printable(cell: str) -> str:
+    """What a bucket says must not steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in cell)
