@@ -8,6 +8,8 @@ import typer
 
 from components.errors import GateError, PipelineError, UsageError
 from pipeline import image_build, models
+from pipeline.schedule_cli import schedule_app
+from pipeline.submit_cli import env_app, runs_app, submit
 from pipeline.targets import Runner, Target
 
 app = typer.Typer(
@@ -18,6 +20,9 @@ app = typer.Typer(
 )
 app.add_typer(image_build.app, name="images")
 app.add_typer(models.models_app, name="models")
+app.add_typer(env_app, name="env")
+app.add_typer(runs_app, name="runs")
+app.add_typer(schedule_app, name="schedule")
 
 Assignments = Annotated[
     list[str],
@@ -110,12 +115,12 @@ def compile_(
 ) -> None:
     """Compile the DAG to YAML, checked against the pipeline-spec schema."""
     from pipeline import images
-    from pipeline.compile import accelerator_for, to_yaml
+    from pipeline.compile import nodes_for, to_yaml
 
     references = images.resolve(registry=registry, tag=tag, digests_path=digests)
     selector = dict(_label(text) for text in node_selector)
     compiled = {
-        each: to_yaml(each, references, accelerator_for(each, accelerator_type, accelerator_count, selector))
+        each: to_yaml(each, references, nodes_for(each, accelerator_type, accelerator_count, selector))
         for each in target
     }
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -123,6 +128,9 @@ def compile_(
         path = output_dir / f"mnist-pipeline-{each}.yaml"
         path.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {path}")
+
+
+app.command()(submit)
 
 
 def _label(text: str) -> tuple[str, str]:

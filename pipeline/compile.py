@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UsageError
-from pipeline import dag
+from pipeline import dag, lint
 from pipeline.targets import Target
 
 Spec = dict[str, Any]
 GPU_TAINT = "nvidia.com/gpu"  # what GKE and the NVIDIA GPU operator put on GPU nodes
-
+GKE_SPOT = "cloud.google.com/gke-spot"  # GKE's label and taint of spot nodes
 
 DEFAULT_ACCELERATOR_TYPE = {
     Target.KFP: "nvidia.com/gpu",  # a Kubernetes resource name
@@ -30,61 +30,76 @@ NO_ACCELERATOR = "none"
 
 
 @dataclasses.dataclass(frozen=True)
-class Accelerator:
-    """The accelerator of the train task, in the target's own terms.
+class Nodes:
+    """Where the train task runs, in the target's own terms.
 
     Attributes:
-      type: a Kubernetes resource name for KFP (`nvidia.com/gpu`), `NVIDIA_TESLA_T4` and the like for Vertex.
-      count: how many, 1 to 16.
-      node_selector: KFP only; labels that the node must carry.
+      accelerator: a Kubernetes resource name for KFP (`nvidia.com/gpu`), `NVIDIA_TESLA_T4` and the like for
+        Vertex; empty for a CPU node.
+      count: how many accelerators, 1 to 16.
+      selector: KFP only; labels that the node must carry.
+      tolerations: KFP only; taints beside the accelerator's own: key, operator, value, effect.
+      spot: KFP only; GKE's spot nodes.
     """
 
-    type: str
+    accelerator: str
     count: int = dag.GPU_COUNT
-    node_selector: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    selector: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, str]] = ()
+    spot: bool = False
 
 
-def accelerator_for(
+def nodes_for(
     target: Target,
-    accelerator_type: str = "",
+    accelerator: str = "",
     count: int = dag.GPU_COUNT,
-    node_selector: Mapping[str, str] | None = None,
-) -> Accelerator | None:
-    """Returns the target's accelerator, its default type for an empty one, None for `none`.
+    selector: Mapping[str, str] | None = None,
+) -> Nodes:
+    """Returns the target's nodes, its default accelerator for an empty one, CPU nodes for `none`.
 
     Raises:
       UsageError: a type that the target does not know, a count out of range, a selector for Vertex.
     """
-    if accelerator_type == NO_ACCELERATOR:
-        return None
-    accelerator_type = accelerator_type or DEFAULT_ACCELERATOR_TYPE[target]
-    is_resource_name = "/" in accelerator_type
+    if selector and target is Target.VERTEX:
+        raise UsageError("--node-selector: Vertex AI chooses the node by the accelerator type; only for kfp")
+    if accelerator == NO_ACCELERATOR:
+        return Nodes("", selector=selector or {})
+    accelerator = accelerator or DEFAULT_ACCELERATOR_TYPE[target]
+    is_resource_name = "/" in accelerator
     if is_resource_name != (target is Target.KFP):
         raise UsageError(
-            f"--accelerator-type={accelerator_type}: target {target} wants one like "
+            f"--accelerator-type={accelerator}: target {target} wants one like "
             f"{DEFAULT_ACCELERATOR_TYPE[target]}, or {NO_ACCELERATOR}"
         )
     if not 1 <= count <= 16:
         raise UsageError(f"--accelerator-count={count}: must be a whole number from 1 to 16")
-    if node_selector and target is Target.VERTEX:
-        raise UsageError("--node-selector: Vertex AI chooses the node by the accelerator type; only for kfp")
-    return Accelerator(accelerator_type, count, node_selector or {})
+    return Nodes(accelerator, count, selector or {})
 
 
-def to_yaml(target: Target, images: Mapping[str, str], accelerator: Accelerator | None) -> str:
+def to_yaml(
+    target: Target,
+    images: Mapping[str, str],
+    nodes: Nodes,
+    resources: Mapping[str, dag.Resources] = dag.RESOURCES,
+) -> str:
     """Compiles the DAG for `target`.
 
     Args:
       images: component name to image reference.
-      accelerator: what train gets; None for a CPU node.
+      nodes: where train runs.
+      resources: what each task asks of its node.
 
     Returns:
       The pipeline as YAML; for KFP with a second document where Kubernetes settings are needed.
+
+    Raises:
+      UsageError: a setting that the target would ignore.
     """
-    pipeline = placed_pipeline(lambda task: _place(task, target, accelerator))
+    pipeline = placed_pipeline(lambda task: _place(task, target, nodes, resources[task.name]))
     spec, *platform = compiled_documents(pipeline)
     use_images(spec, images)
     validate(spec, *platform)
+    lint.check(target, spec, *platform)
     return yaml.safe_dump_all([spec, *platform], sort_keys=True, width=110, allow_unicode=True)
 
 
@@ -107,21 +122,35 @@ def placed_pipeline(place: Callable[[dsl.PipelineTask], None]) -> Any:
     return dsl.pipeline(name=dag.mnist_pipeline.name, description=dag.mnist_pipeline.description)(placed)
 
 
-def _place(task: dsl.PipelineTask, target: Target, accelerator: Accelerator | None) -> None:
+def _place(task: dsl.PipelineTask, target: Target, nodes: Nodes, resources: dag.Resources) -> None:
     """Asks for the task's resources, in the words that the target reads."""
-    resources = dag.RESOURCES[task.name]
     task.set_cpu_request(resources.cpu)
     task.set_memory_request(resources.memory)
     task.set_memory_limit(resources.memory)
     if target is Target.VERTEX:
         task.set_cpu_limit(resources.cpu)  # Vertex AI picks the machine type by the limits
-    if accelerator and task.name == dag.GPU_TASK:
-        task.set_accelerator_type(accelerator.type)
-        task.set_accelerator_limit(accelerator.count)
-        if target is Target.KFP:
-            kubernetes.add_toleration(task, key=GPU_TAINT, operator="Exists", effect="NoSchedule")
-            for label, value in accelerator.node_selector.items():
-                kubernetes.add_node_selector(task, label, value)
+    if task.name != dag.GPU_TASK:
+        return
+    if nodes.accelerator:
+        task.set_accelerator_type(nodes.accelerator)
+        task.set_accelerator_limit(nodes.count)
+    if target is Target.KFP:
+        _choose_node(task, nodes)
+
+
+def _choose_node(task: dsl.PipelineTask, nodes: Nodes) -> None:
+    """Adds what Kubernetes needs to know beyond resources."""
+    tolerations = list(nodes.tolerations)
+    labels = dict(nodes.selector)
+    if nodes.accelerator:
+        tolerations.insert(0, {"key": GPU_TAINT, "operator": "Exists", "effect": "NoSchedule"})
+    if nodes.spot:
+        tolerations.append({"key": GKE_SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"})
+        labels[GKE_SPOT] = "true"
+    for toleration in tolerations:
+        kubernetes.add_toleration(task, **toleration)
+    for label, value in labels.items():
+        kubernetes.add_node_selector(task, label, value)
 
 
 def compiled_documents(pipeline: Any) -> list[Spec]:

@@ -137,6 +137,7 @@ class LocalEnvironment(_Environment):
 
 
 class _RemoteEnvironment(_Environment):
+    bucket_uri: GcsUri  # a directory would be one on a task's own disk
     digests: Path
     resources: dict[Literal["ingest", "train", "evaluate", "export"], Resources] = {}
     time_zone: TimeZone
@@ -280,3 +281,20 @@ def _with_paths_from(directory: Path, environment: Environment) -> Environment:
         if isinstance(value, Path) and f"{PREFIX}{key.upper()}" not in os.environ
     }
     return environment.model_copy(update=paths)
+
+
+def check_credentials(environment: RemoteEnvironment) -> None:
+    """Raises UsageError unless what `auth` needs is there; says which variable or key would give it."""
+    name = environment.name
+    if environment.auth == "bearer" and environment.token is None:
+        if isinstance(environment, VertexEnvironment):
+            raise UsageError(f"environment {name}: auth=bearer needs {PREFIX}TOKEN")
+        if environment.token_path is None:
+            raise UsageError(f"environment {name}: auth=bearer needs {PREFIX}TOKEN or token_path")
+    if isinstance(environment, KfpEnvironment) and environment.auth == "dex":
+        has_login = environment.dex_username and environment.dex_password
+        if not (environment.cookie or has_login):
+            raise UsageError(
+                f"environment {name}: auth=dex needs {PREFIX}COOKIE, "
+                f"or {PREFIX}DEX_USERNAME and {PREFIX}DEX_PASSWORD"
+            )

@@ -13,7 +13,7 @@ from kfp.client import ServiceAccountTokenVolumeCredentials
 
 from components.errors import StorageError, UsageError
 from pipeline import dex
-from pipeline.environments import PREFIX, KfpEnvironment
+from pipeline.environments import KfpEnvironment, check_credentials
 from pipeline.platforms import NoAnswerError, NotFoundError, network_trouble, one_line
 
 _LATER = (409, 429, 500, 502, 503, 504)  # 409: another caller was faster, look again
@@ -30,6 +30,7 @@ def connect(environment: KfpEnvironment) -> Any:
       UsageError: the credentials that `auth` needs are not there.
       StorageError: the host refused; NoAnswerError if it cannot be reached.
     """
+    check_credentials(environment)
     credentials = _credentials(environment)
     with warnings.catch_warnings(), answers_from(environment):
         warnings.simplefilter("ignore", FutureWarning)  # it works with KFP v2 only, as this project does
@@ -59,8 +60,7 @@ def _credentials(environment: KfpEnvironment) -> dict[str, Any]:
 def _token(environment: KfpEnvironment) -> str:
     if environment.token:
         return environment.token.get_secret_value()
-    if environment.token_path is None:
-        raise UsageError(f"environment {environment.name}: auth=bearer needs {PREFIX}TOKEN or token_path")
+    assert environment.token_path  # check_credentials has seen to that
     try:
         return environment.token_path.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -71,11 +71,7 @@ def _token(environment: KfpEnvironment) -> str:
 def _cookie(environment: KfpEnvironment) -> str:
     if environment.cookie:
         return environment.cookie.get_secret_value()
-    if not (environment.dex_username and environment.dex_password):
-        raise UsageError(
-            f"environment {environment.name}: auth=dex needs {PREFIX}COOKIE, "
-            f"or {PREFIX}DEX_USERNAME and {PREFIX}DEX_PASSWORD"
-        )
+    assert environment.dex_username and environment.dex_password  # check_credentials has seen to that
     return dex.session_cookie(
         environment.host,
         environment.dex_username.get_secret_value(),

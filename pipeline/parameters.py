@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.errors import UsageError
 from components.evaluate import limits as evaluate_limits
 from components.export import limits as export_limits
 from components.ingest import limits as ingest_limits
 from components.train import limits as train_limits
+from pipeline import yaml_mapping
 
 CHECKS = (ingest_limits.check, train_limits.check, evaluate_limits.check, export_limits.check)
 COMMAND_LINE = "-p"
@@ -42,6 +41,7 @@ def resolve(
     assignments: Iterable[str],
     files: Iterable[Path] = (),
     fallbacks: Mapping[str, Any] | None = None,
+    mappings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Merges defaults, fallbacks, files in order and `-p` assignments; converts and checks every value.
 
@@ -49,6 +49,7 @@ def resolve(
       spec: the compiled pipeline (IR as a dict).
       assignments: `name=value`, split on the first `=`.
       files: YAML mappings of parameter names to values.
+      mappings: what has been read already: where from, to names and values; files go over it.
       fallbacks: the caller's own values for what neither a file nor `-p` sets.
 
     Returns:
@@ -60,10 +61,11 @@ def resolve(
     known = declared(spec)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for path in files:
-        for name, value in _read_file(path).items():
-            values[name] = _typed(name, value, known, str(path))
-            sources[name] = str(path)
+    read = {**(mappings or {}), **{str(path): yaml_mapping.read(path) for path in files}}
+    for source, mapping in read.items():
+        for name, value in mapping.items():
+            values[name] = _typed(name, value, known, source)
+            sources[name] = source
     for name, text in _split(assignments).items():
         values[name] = _parsed(name, text, known)
         sources[name] = COMMAND_LINE
@@ -107,30 +109,6 @@ def _split(assignments: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"{COMMAND_LINE} {assignment}: {name} was already set to {split[name]!r}")
         split[name] = text
     return split
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets a later key replace an earlier one without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # a SafeLoader
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"{path}: is not YAML: {line}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path}: must be a mapping of parameter names to values")
-    return content
 
 
 def _declaration(name: str, known: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from google.oauth2.credentials import Credentials
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from components.errors import StorageError, UsageError
-from pipeline.environments import PREFIX, VertexEnvironment
+from pipeline.environments import VertexEnvironment, check_credentials
 from pipeline.platforms import (
     OWNER,
     DeclaredSchedule,
@@ -236,9 +236,8 @@ class VertexPlatform:
 
 
 def _credentials(environment: VertexEnvironment) -> Any:
-    if environment.auth == "bearer":
-        if environment.token is None:
-            raise UsageError(f"environment {environment.name}: auth=bearer needs {PREFIX}TOKEN")
+    check_credentials(environment)
+    if environment.token:
         return Credentials(environment.token.get_secret_value())
     try:
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])

@@ -1,0 +1,121 @@
+"""From an environment and parameters to a run: compile, pin, name, send.
+
+A run's name is a function of what runs: environment, pipeline, parameters and the caller's id. Submitting the
+same once more, after a lost answer or by a second person, finds the run that is there.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.errors import UsageError
+from pipeline import dag, images
+from pipeline.compile import NO_ACCELERATOR, Nodes, to_yaml
+from pipeline.environments import KfpEnvironment, RemoteEnvironment
+from pipeline.platforms import Package, Submission
+from pipeline.targets import Target
+
+_DIGITS = 10
+
+
+def package_for(environment: RemoteEnvironment) -> Package:
+    """Compiles the DAG for an environment, every image pinned by digest.
+
+    Raises:
+      UsageError: no digests file, one for other images, a setting that the target would ignore.
+    """
+    references = _images(environment)
+    text = to_yaml(Target(environment.target), references, _nodes(environment), _resources(environment))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return Package(tuple(yaml.safe_load_all(text)), f"{images.git_tag()}-{digest}", text)
+
+
+def submission_for(
+    environment: RemoteEnvironment, package: Package, parameters: Mapping[str, Any], run_id: str = ""
+) -> Submission:
+    """Names the run.
+
+    Args:
+      environment: where it goes.
+      package: what runs.
+      parameters: a value for each of the pipeline's parameters.
+      run_id: tells apart runs of the same; empty for the one run of it.
+
+    Raises:
+      UsageError: `bucket_uri` is a directory.
+    """
+    if not str(parameters["bucket_uri"]).startswith("gs://"):
+        raise UsageError(
+            f"bucket_uri={parameters['bucket_uri']}: on target {environment.target} that is the task's own "
+            "disk; must be gs://bucket/prefix"
+        )
+    sent = [environment.name, package.text, dict(parameters), environment.pipeline_root, run_id]
+    digest = hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    pipeline_name = package.documents[0]["pipelineInfo"]["name"]
+    return Submission(f"{pipeline_name}-{package.version.partition('-')[0]}-{digest}", package, parameters)
+
+
+def _images(environment: RemoteEnvironment) -> dict[str, str]:
+    if not environment.digests.is_file():
+        raise UsageError(
+            f"environment {environment.name}: digests={_shown(environment.digests)}: no such file; "
+            "`make push REGISTRY=…` writes it"
+        )
+    references = images.resolve(digests_path=environment.digests)
+    for component, reference in references.items():
+        name = reference.partition("@")[0].rpartition("/")[2]
+        if name != images.repository(component):
+            raise UsageError(
+                f"environment {environment.name}: digests={_shown(environment.digests)}: {component} is "
+                f"image {name}, not {images.repository(component)}"
+            )
+    return references
+
+
+def _shown(path: Path) -> str:
+    """The path as a person would write it, from where they are."""
+    resolved = path.resolve()
+    return str(resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved)
+
+
+def _nodes(environment: RemoteEnvironment) -> Nodes:
+    chosen = environment.nodes
+    accelerator = "" if chosen.accelerator == NO_ACCELERATOR else chosen.accelerator
+    if not isinstance(environment, KfpEnvironment):
+        return Nodes(accelerator, chosen.count)
+    kubernetes = environment.nodes
+    tolerations = [toleration.model_dump(exclude_defaults=True) for toleration in kubernetes.tolerations]
+    return Nodes(accelerator, chosen.count, kubernetes.selector, tolerations, kubernetes.spot)
+
+
+def _resources(environment: RemoteEnvironment) -> dict[str, dag.Resources]:
+    """The DAG's figures, where the environment has no others."""
+    merged = dict(dag.RESOURCES)
+    for component, wanted in environment.resources.items():
+        changes = {key: value for key, value in wanted if value is not None}
+        merged[component] = dataclasses.replace(merged[component], **changes)
+    return merged
+
+
+def describe(environment: RemoteEnvironment, submission: Submission) -> str:
+    """Returns what would be sent, for a person to read before it is."""
+    references = {
+        label.removeprefix("exec-"): executor["container"]["image"]
+        for label, executor in submission.package.documents[0]["deploymentSpec"]["executors"].items()
+    }
+    nodes = environment.nodes.model_dump(exclude_defaults=True)
+    where = environment.host if isinstance(environment, KfpEnvironment) else environment.project
+    rows = [
+        ("environment", f"{environment.name} ({environment.target}, {where})"),
+        ("run", submission.run_name),
+        ("version", submission.package.version),
+        ("nodes", json.dumps(nodes)),
+        *((f"image {name}", reference) for name, reference in references.items()),
+        *((name, json.dumps(value)) for name, value in submission.parameters.items()),
+    ]
+    return "\n".join(f"{name:<17} {text}" for name, text in rows)

@@ -1,0 +1,76 @@
+"""What a target would ignore fails its compile, by name."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from components.errors import UsageError
+from pipeline import dag, lint
+from pipeline.compile import Nodes, to_yaml
+from pipeline.targets import Target
+from tests.golden.__main__ import IMAGES, compiled
+
+
+def documents(target: Target) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(compiled(target)))
+
+
+def resources(spec: Mapping[str, Any], task: str) -> dict[str, Any]:
+    found: dict[str, Any] = spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]["resources"]
+    return found
+
+
+@pytest.mark.parametrize("target", Target)
+def test_what_we_compile_is_clean(target: Target) -> None:
+    lint.check(target, *documents(target))
+
+
+def test_one_targets_yaml_is_refused_for_the_other() -> None:
+    with pytest.raises(UsageError) as error:
+        lint.check(Target.VERTEX, *documents(Target.KFP))
+    assert "target vertex would ignore: " in str(error.value)
+    assert "exec-train: accelerator nvidia.com/gpu in another target's terms" in str(error.value)
+    assert "exec-ingest: a cpu request without a limit" in str(error.value)
+    assert "platforms.kubernetes" in str(error.value)
+    with pytest.raises(UsageError, match="accelerator NVIDIA_TESLA_T4 in another target's terms"):
+        lint.check(Target.KFP, *documents(Target.VERTEX))
+
+
+def test_a_memory_request_without_a_limit_is_refused_on_vertex() -> None:
+    [spec] = copy.deepcopy(documents(Target.VERTEX))
+    del resources(spec, "evaluate")["resourceMemoryLimit"]
+    with pytest.raises(UsageError, match="exec-evaluate: a memory request without a limit"):
+        lint.check(Target.VERTEX, spec)
+
+
+def test_the_compile_itself_fails_on_nodes_that_the_target_ignores() -> None:
+    with pytest.raises(
+        UsageError, match=r"target vertex would ignore: exec-train: accelerator nvidia\.com/gpu"
+    ):
+        to_yaml(Target.VERTEX, IMAGES, Nodes("nvidia.com/gpu"))
+
+
+def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() -> None:
+    nodes = Nodes(
+        "nvidia.com/gpu",
+        selector={"pool": "gpu"},
+        tolerations=[{"key": "team", "operator": "Equal", "value": "ml", "effect": "NoExecute"}],
+        spot=True,
+    )
+    wanted = {**dag.RESOURCES, "train": dag.Resources(cpu="8", memory="32G")}
+    spec, platform = yaml.safe_load_all(to_yaml(Target.KFP, IMAGES, nodes, wanted))
+    [(label, train)] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items()
+    assert label == "exec-train"
+    assert train["nodeSelector"]["labels"] == {"pool": "gpu", "cloud.google.com/gke-spot": "true"}
+    assert [t["key"] for t in train["tolerations"]] == ["nvidia.com/gpu", "team", "cloud.google.com/gke-spot"]
+    assert resources(spec, "train")["resourceMemoryLimit"] == "32G"
+
+
+def test_a_cpu_pool_may_be_chosen_without_an_accelerator() -> None:
+    spec, platform = yaml.safe_load_all(to_yaml(Target.KFP, IMAGES, Nodes("", selector={"pool": "cpu"})))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors == {"exec-train": {"nodeSelector": {"labels": {"pool": "cpu"}}}}
+    assert "accelerator" not in resources(spec, "train")
