@@ -42,6 +42,9 @@ test: $(VENV)/dev  ## Run all tests but the notebook's
 test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length and compare with what it printed
 	python -m pytest -m notebook -s $(ARGS)
 
+test-kills: $(VENV)/dev  ## Kill a publisher at every boundary while a reader watches; prints what it saw
+	python -m tests.publish_sweep
+
 check: $(VENV)/dev  ## Lint, types and freshness of the locks; writes nothing
 	ruff check .
 	ruff format --check .

@@ -97,7 +97,7 @@ class Fault:
       kind: a status ("503", "429", "403"), "reset" (before it is forwarded), "lost_ack" (forwarded, then the
         connection drops), "stall" (never answered), "truncate" (half of the answer's body, then a close),
         "flip" (one bit of the answer's body changed), or "pass".
-      match: part of "METHOD /path?query", unquoted.
+      match: part of "METHOD /path?query name-of-an-uploaded-object", unquoted.
       times: how many requests it hits; -1 for every one.
       skip: how many it lets pass before.
     """
@@ -132,7 +132,8 @@ class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.faults: list[Fault] = []
         self.requests: list[str] = []
-        self.at_boundary: Callable[[int, bool], None] = lambda number, forwarded: None
+        # Called before a request, by number, is forwarded and after; False drops the connection there.
+        self.at_boundary: Callable[[int, bool], bool] = lambda number, forwarded: True
         self.drop_preconditions = False
         self.changing = threading.Lock()
         self.uploads: dict[str, _Precondition] = {}
@@ -206,11 +207,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.drop_preconditions:
             self.path = re.sub(r"&ifGenerationMatch=\d+", "", self.path)
-        number, kind = self.server.take(urllib.parse.unquote(f"{self.command} {self.path}"))
-        self.server.at_boundary(number, False)
+        named = re.search(rb'"name": *"([^"]+)"', body[:1000]) if self.command == "POST" else None
+        line = urllib.parse.unquote(f"{self.command} {self.path} {named[1].decode() if named else ''}")
+        number, kind = self.server.take(line)
         if kind == "stall":
             time.sleep(STALL_SECONDS)
-        if kind in ("reset", "stall"):
+        if kind in ("reset", "stall") or not self.server.at_boundary(number, False):
             self._drop()
         elif kind.isdecimal():
             error = {"error": {"code": int(kind), "message": FAULT_MESSAGE}}
@@ -222,8 +224,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes, number: int, kind: str) -> None:
         status, headers, answer = self._checked_forward(body)
-        self.server.at_boundary(number, True)
-        if kind == "lost_ack":
+        if not self.server.at_boundary(number, True) or kind == "lost_ack":
             self._drop()
             return
         if kind == "flip" and answer:
