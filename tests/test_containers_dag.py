@@ -12,7 +12,9 @@ from typing import Any
 import docker
 import pytest
 
+from components.bucket import open_bucket
 from pipeline import docker_containers, docker_runner, images
+from tests.gcs_fixtures import Gcs
 
 pytestmark = pytest.mark.containers
 
@@ -20,22 +22,18 @@ QUICK = ("min_accuracy=0.5", "min_digit_recall=0.5")  # 0.95 after one epoch: pu
 FIGURES = ("accuracy", "loss", "recall", "precision", "confusion", "dataset_fingerprint", "model_sha256")
 
 
-def command(directory: Path, *arguments: str, runner: str = "docker", epochs: int = 1) -> list[str]:
+def command(
+    directory: Path, *arguments: str, runner: str = "docker", epochs: int = 1, bucket: str = ""
+) -> list[str]:
     parameters = [word for parameter in (f"epochs={epochs}", *QUICK) for word in ("-p", parameter)]
-    options = [
-        "--runner",
-        runner,
-        "--runs-dir",
-        str(directory / "runs"),
-        "--bucket",
-        str(directory / "bucket"),
-    ]
+    options = ["--runner", runner, "--runs-dir", str(directory / "runs")]
+    options += ["--bucket", bucket or str(directory / "bucket")]
     return [sys.executable, "-m", "pipeline", "run", *options, *parameters, *arguments]
 
 
-def run(directory: Path, *arguments: str, runner: str = "docker") -> subprocess.CompletedProcess[str]:
+def run(directory: Path, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(directory, *arguments, runner=runner), capture_output=True, text=True, cwd=images.CHECKOUT
+        command(directory, *arguments, **changes), capture_output=True, text=True, cwd=images.CHECKOUT
     )
 
 
@@ -91,6 +89,20 @@ def test_containers_and_processes_give_the_same_model_to_the_bit(
     ]
     assert published[0] == published[1] == files(models[0])
     assert_nothing_is_left(engine)
+
+
+def test_a_run_reaches_a_remote_bucket_through_the_network_that_it_is_given(
+    built: dict[str, str], gcs: Gcs, tmp_path: Path
+) -> None:
+    bucket_uri = gcs.new_bucket()
+    done = run(tmp_path, "--network", "host", bucket=bucket_uri)
+    assert done.returncode == 0, done.stdout + done.stderr
+    published = read(tmp_path / "runs", "published.json")
+    assert published["promoted"]
+    assert published["model_uri"].startswith(f"{bucket_uri}/versions/")
+    pointer = open_bucket(bucket_uri).read("champion.json")
+    assert pointer is not None
+    assert published["version"] in pointer.data.decode()
 
 
 def test_an_interrupted_run_leaves_no_container(
