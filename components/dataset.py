@@ -1,6 +1,6 @@
 """The dataset artifact: one directory that ingest writes and that train and evaluate map into memory.
 
-images.npy       float32 [N, 784]     normalised, training and validation rows
+images.npy       float32 [N, 784]     normalised, training rows and then validation rows
 labels.npy       uint8   [N]          0..9
 test_images.npy  uint8   [M, 28, 28]  raw, as the serving signature takes them
 test_labels.npy  uint8   [M]          0..9
@@ -13,8 +13,9 @@ images, labels = data.train()
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ class Facts(TypedDict):
     train_class_counts: list[int]
     test_class_counts: list[int]
     duplicates: int
+    augment_factor: NotRequired[int]  # how often each training row is there; absent for once
     fingerprint: str
 
 
@@ -133,7 +135,8 @@ def write(
     pixel_scale: float,
     validation_rows: int,
     holdout: bool,
-    images: RawImages,
+    augment_factor: int,
+    images: Iterable[RawImages],
     labels: Labels,
     test_images: RawImages,
     test_labels: Labels,
@@ -148,7 +151,8 @@ def write(
       pixel_scale: see `normalise`.
       validation_rows: how many of the last rows validate.
       holdout: whether those rows are kept out of the training rows.
-      images: raw uint8 [N, 28, 28], training and validation rows.
+      augment_factor: how often each training row is among the images: 1 for as it is and no more.
+      images: raw uint8 [., 28, 28], training and validation rows in chunks; one is in memory at a time.
       labels: uint8 [N] in 0..9.
       test_images: raw uint8 [M, 28, 28].
       test_labels: uint8 [M] in 0..9.
@@ -157,7 +161,7 @@ def write(
     Raises:
       StorageError: the directory cannot be written to. No dataset.json is left in it.
     """
-    rows = len(images)
+    rows = len(labels)
     facts = Facts(
         format=FORMAT,
         name=name,
@@ -172,12 +176,14 @@ def write(
         duplicates=duplicates,
         fingerprint="",
     )
+    if augment_factor > 1:
+        facts["augment_factor"] = augment_factor
     directory = Path(directory)
     digest = _Fingerprint(facts)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / FACTS_FILE).unlink(missing_ok=True)
-        _write_images(directory / "images.npy", images, pixel_scale, digest)
+        _write_images(directory / "images.npy", images, (rows, PIXELS), pixel_scale, digest)
         _write_array(directory / "labels.npy", labels, digest)
         _write_array(directory / "test_images.npy", test_images, digest)
         _write_array(directory / "test_labels.npy", test_labels, digest)
@@ -213,18 +219,22 @@ class _Fingerprint:
         return self._sha256.hexdigest()
 
 
-def _write_images(path: Path, images: RawImages, pixel_scale: float, digest: _Fingerprint) -> None:
-    """Writes normalised float32 [N, 784], a chunk of rows at a time: 188 MB are never in memory at once."""
-    shape = (len(images), PIXELS)
+def _write_images(
+    path: Path, chunks: Iterable[RawImages], shape: tuple[int, int], pixel_scale: float, digest: _Fingerprint
+) -> None:
+    """Writes normalised float32 [N, 784], a chunk at a time: 188 MB and more are never in memory at once."""
     digest.begin(np.dtype("<f4"), shape)
     with path.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for first in range(0, len(images), _CHUNK_ROWS):
-            chunk = images[first : first + _CHUNK_ROWS].reshape(-1, PIXELS).astype("<f4")
-            chunk = normalise(chunk, pixel_scale)
-            file.write(chunk.data)
-            digest.update(chunk)
+        written = 0
+        for chunk in chunks:
+            rows = normalise(chunk.reshape(-1, PIXELS).astype("<f4"), pixel_scale)
+            file.write(rows.data)
+            digest.update(rows)
+            written += len(rows)
+    if written != shape[0]:
+        raise ValueError(f"{written} images for {shape[0]} labels")
 
 
 def _write_array(path: Path, array: NDArray[np.uint8], digest: _Fingerprint) -> None:

@@ -64,6 +64,7 @@ def mnist_pipeline(
     pixel_scale: float = 255.0,
     validation_rows: int = 10_000,
     holdout: bool = True,
+    augment_factor: int = 1,
     model_style: str = "sequential_add",
     hidden_units: List[int] = [],  # noqa: B006, UP006  # KFP copies it into the YAML
     epochs: int = 10,
@@ -83,6 +84,7 @@ def mnist_pipeline(
         pixel_scale: What pixels are divided by; the notebook has 225.
         validation_rows: The last training rows, scored after every epoch.
         holdout: Whether the validation rows are kept out of training; the notebook trains on them too.
+        augment_factor: How often each training row is there; all but once a little shifted and rotated.
         model_style: sequential_add, sequential_list, functional or subclass.
         hidden_units: Sizes of the relu layers; [] for the notebook's.
         epochs: Passes over the training rows.
@@ -99,6 +101,7 @@ def mnist_pipeline(
         pixel_scale=pixel_scale,
         validation_rows=validation_rows,
         holdout=holdout,
+        augment_factor=augment_factor,
     )
     _configure(ingested, cache=True)
     trained = train(

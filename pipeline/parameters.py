@@ -88,14 +88,14 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     try:
         for accepts in CHECKS:
             accepts(**_share(accepts, values))
-        rows = ingest_limits.training_rows(values["validation_rows"], values["holdout"])
+        rows = ingest_limits.training_rows(**_share(ingest_limits.training_rows, values))
         train_limits.check_batch_size(values["batch_size"], rows)
     except UsageError as error:
         field = str(error).partition("=")[0].partition(":")[0]
         raise UsageError(f"{error} (from {sources.get(field, 'the default')})") from None
 
 
-def _share(accepts: Callable[..., None], values: Mapping[str, Any]) -> dict[str, Any]:
+def _share(accepts: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in inspect.signature(accepts).parameters}
 
 

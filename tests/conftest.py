@@ -15,7 +15,7 @@ from pipeline import image_build, images
 pytest_plugins = ["tests.gcs_fixtures"]
 
 TRAINING_ROWS = 1_000  # of the real 60,000; the rest validates
-FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True}
+FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True, "augment_factor": 1}
 
 
 @pytest.fixture(scope="session")

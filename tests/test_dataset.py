@@ -16,6 +16,7 @@ def write(
     directory: Path, *, pixel_scale: float = 255.0, holdout: bool = True, seed: int = 0
 ) -> dataset.Facts:
     random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (ROWS, 28, 28), np.uint8)
     return dataset.write(
         directory,
         name="mnist",
@@ -23,7 +24,8 @@ def write(
         pixel_scale=pixel_scale,
         validation_rows=10,
         holdout=holdout,
-        images=random.integers(0, 256, (ROWS, 28, 28), np.uint8),
+        augment_factor=1,
+        images=[images[:17], images[17:]],
         labels=np.arange(ROWS, dtype=np.uint8) % 10,
         test_images=random.integers(0, 256, (TEST_ROWS, 28, 28), np.uint8),
         test_labels=np.arange(TEST_ROWS, dtype=np.uint8) % 10,
@@ -149,3 +151,23 @@ def test_an_unwritable_place_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         write(tmp_path / "file" / "data")
+
+
+def test_a_dataset_with_another_number_of_images_than_labels_is_not_written(tmp_path: Path) -> None:
+    images = np.zeros((5, 28, 28), np.uint8)
+    with pytest.raises(ValueError, match="5 images for 6 labels"):
+        dataset.write(
+            tmp_path,
+            name="mnist",
+            source="a test",
+            pixel_scale=255.0,
+            validation_rows=1,
+            holdout=True,
+            augment_factor=1,
+            images=[images],
+            labels=np.zeros(6, np.uint8),
+            test_images=images,
+            test_labels=np.zeros(5, np.uint8),
+            duplicates=0,
+        )
+    assert not (tmp_path / "dataset.json").exists()

@@ -14,6 +14,7 @@ def run(data: dsl.Dataset, **change: object) -> None:
         "pixel_scale": 255.0,
         "validation_rows": 10_000,
         "holdout": True,
+        "augment_factor": 1,
     }
     ingest.python_func(**arguments | change, data=data)
 
@@ -27,6 +28,7 @@ def test_the_face_writes_the_artifact_and_its_metadata(tmp_path: Path) -> None:
         "fingerprint": Dataset.open(data.path).fingerprint,
         "pixel_scale": 255.0,
         "train_rows": 50_000,
+        "augment_factor": 1,
         "validation_rows": 10_000,
         "test_rows": 10_000,
         "duplicates": 0,

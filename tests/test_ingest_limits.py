@@ -12,6 +12,7 @@ GOOD: dict[str, Any] = {
     "pixel_scale": 255.0,
     "validation_rows": 10_000,
     "holdout": True,
+    "augment_factor": 100,
 }
 
 
@@ -59,6 +60,11 @@ def test_what_is_allowed_passes(dataset: str, mirror: str) -> None:
         ("validation_rows", -1),
         ("validation_rows", 60_000),
         ("validation_rows", 1.5),
+        ("augment_factor", 0),
+        ("augment_factor", -1),
+        ("augment_factor", 101),
+        ("augment_factor", 1.5),
+        ("augment_factor", True),
     ],
 )
 def test_what_is_not_allowed_is_named_in_one_line(field: str, value: object) -> None:
@@ -69,5 +75,6 @@ def test_what_is_not_allowed_is_named_in_one_line(field: str, value: object) -> 
 
 
 def test_training_rows() -> None:
-    assert limits.training_rows(10_000, True) == 50_000
-    assert limits.training_rows(10_000, False) == 60_000
+    assert limits.training_rows(10_000, True, 1) == 50_000
+    assert limits.training_rows(10_000, False, 1) == 60_000
+    assert limits.training_rows(10_000, True, 12) == 600_000

@@ -10,6 +10,7 @@ def ingest(
     pixel_scale: float,
     validation_rows: int,
     holdout: bool,
+    augment_factor: int,
     data: dsl.Output[dsl.Dataset],
 ) -> None:
     """Turns a dataset's original archives into checked, normalised, memory-mappable arrays.
@@ -21,6 +22,8 @@ def ingest(
       pixel_scale: what pixels 0..255 are divided by.
       validation_rows: how many of the last training rows validate.
       holdout: whether those rows are kept out of training.
+      augment_factor: how often each training row is there: once as it is, further times shifted by up
+        to 2 pixels and rotated by up to 10 degrees; validation rows are not.
       data: the dataset artifact.
     """
     from components.errors import reported
@@ -33,6 +36,7 @@ def ingest(
             pixel_scale=pixel_scale,
             validation_rows=validation_rows,
             holdout=holdout,
+            augment_factor=augment_factor,
             data_dir=data.path,
         )
         data.metadata.update(core.summary(facts))

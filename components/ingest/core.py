@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components import dataset as artifact
 from components.errors import StorageError
-from components.ingest import archives, download, idx, limits, mirrors
+from components.ingest import archives, augment, download, idx, limits, mirrors
 
 _BUNDLED_DIR = Path(__file__).parent / "bundled"
 
@@ -18,6 +18,7 @@ def ingest(
     pixel_scale: float,
     validation_rows: int,
     holdout: bool,
+    augment_factor: int,
     data_dir: str | Path,
 ) -> artifact.Facts:
     """Verifies, checks and normalises a dataset, and writes it as a dataset artifact.
@@ -29,6 +30,8 @@ def ingest(
       pixel_scale: what pixels 0..255 are divided by.
       validation_rows: how many of the last training rows validate.
       holdout: whether those rows are kept out of training.
+      augment_factor: how often each training row is there: once as it is, further times shifted by up
+        to 2 pixels and rotated by up to 10 degrees. Validation rows are not augmented.
       data_dir: where the artifact goes; made if it doesn't exist. Untouched unless every check passes.
 
     Raises:
@@ -42,7 +45,9 @@ def ingest(
         pixel_scale=pixel_scale,
         validation_rows=validation_rows,
         holdout=holdout,
+        augment_factor=augment_factor,
     )
+    validation_rows, augment_factor = int(validation_rows), int(augment_factor)
     started = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
@@ -55,15 +60,17 @@ def ingest(
         f"ingest: {dataset} from {source}: {len(arrays['train_data'])} training and "
         f"{len(arrays['test_data'])} test images verified, {duplicates} in both"
     )
+    trained = limits.training_rows(validation_rows, holdout, augment_factor=1)
     facts = artifact.write(
         data_dir,
         name=dataset,
         source=source,
         pixel_scale=pixel_scale,
-        validation_rows=int(validation_rows),
+        validation_rows=validation_rows,
         holdout=holdout,
-        images=arrays["train_data"],
-        labels=arrays["train_labels"],
+        augment_factor=augment_factor,
+        images=augment.repeated_images(arrays["train_data"], trained, augment_factor),
+        labels=augment.repeated_labels(arrays["train_labels"], trained, augment_factor),
         test_images=arrays["test_data"],
         test_labels=arrays["test_labels"],
         duplicates=duplicates,
@@ -84,6 +91,7 @@ def summary(facts: artifact.Facts) -> dict[str, str | float]:
         "fingerprint": facts["fingerprint"],
         "pixel_scale": facts["pixel_scale"],
         "train_rows": facts["train_rows"][1] - facts["train_rows"][0],
+        "augment_factor": facts.get("augment_factor", 1),
         "validation_rows": facts["validation_rows"][1] - facts["validation_rows"][0],
         "test_rows": facts["test_rows"],
         "duplicates": facts["duplicates"],

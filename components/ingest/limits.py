@@ -10,9 +10,18 @@ TRAIN_ROWS = 60_000
 TEST_ROWS = 10_000
 MIRROR_FORMS = "empty, a directory, gs://bucket/prefix or http(s)://host/base"
 _MAX_PIXEL_SCALE = 65_535
+_MAX_AUGMENT_FACTOR = 100  # 6 million rows, 19 GB
 
 
-def check(*, dataset: str, mirror: str, pixel_scale: float, validation_rows: int, holdout: bool) -> None:
+def check(
+    *,
+    dataset: str,
+    mirror: str,
+    pixel_scale: float,
+    validation_rows: int,
+    holdout: bool,
+    augment_factor: int,
+) -> None:
     """Checks every parameter of ingest; a mirror's form only, for it may live on another machine.
 
     Raises:
@@ -24,11 +33,12 @@ def check(*, dataset: str, mirror: str, pixel_scale: float, validation_rows: int
     if not 1 <= pixel_scale <= _MAX_PIXEL_SCALE:
         raise UsageError(f"pixel_scale={pixel_scale!r}: must be from 1 to {_MAX_PIXEL_SCALE}")
     limits.whole_number("validation_rows", validation_rows, 1, TRAIN_ROWS - 1)
+    limits.whole_number("augment_factor", augment_factor, 1, _MAX_AUGMENT_FACTOR)
 
 
-def training_rows(validation_rows: int, holdout: bool) -> int:
-    """Returns how many rows train fits on."""
-    return TRAIN_ROWS - validation_rows if holdout else TRAIN_ROWS
+def training_rows(validation_rows: int, holdout: bool, augment_factor: int) -> int:
+    """Returns how many rows train fits on, copies included."""
+    return augment_factor * (TRAIN_ROWS - validation_rows if holdout else TRAIN_ROWS)
 
 
 def _check_mirror(mirror: str) -> None:
