@@ -95,6 +95,7 @@ class GcsBucket:
     def upload(self, name: str, path: Path, digest: Digest, *, generation: int = 0) -> StoredObject:
         """See `Bucket.upload`."""
         blob = self._blob(name)
+        blob.chunk_size = CHUNK_BYTES
 
         def send() -> None:
             with path.open("rb") as file:
@@ -167,7 +168,7 @@ class GcsBucket:
         )
 
     def _blob(self, name: str) -> Any:
-        return self._bucket.blob(checked_name(f"{self._prefix}{checked_name(name)}"), chunk_size=None)
+        return self._bucket.blob(checked_name(f"{self._prefix}{checked_name(name)}"))
 
     def _stored(self, blob: Any) -> StoredObject:
         return StoredObject(

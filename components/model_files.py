@@ -4,15 +4,21 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from components.errors import DataError
 
 CHUNK_BYTES = 1 << 20
+LARGE_BYTES = 1 << 20  # from here on, a file is worth a thread
+AT_ONCE = 4
 GRAPH_FILE = "saved_model.pb"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,37 @@ def describe(model_dir: str | os.PathLike[str]) -> tuple[ModelFile, ...]:
     paths = _regular_files(root)
     if GRAPH_FILE not in paths:
         raise DataError(f"model {root}: no {GRAPH_FILE}, so this is not a SavedModel")
-    with ThreadPoolExecutor(max_workers=4) as threads:  # hashing releases the interpreter's lock
-        digests = list(threads.map(digest_file, [root / path for path in paths]))
+    sizes = [(root / path).stat().st_size for path in paths]
+    digests = at_once(digest_file, [root / path for path in paths], sizes)
     return tuple(ModelFile(path, digest) for path, digest in zip(paths, digests, strict=True))
+
+
+def at_once(action: Callable[[Item], Result], items: Sequence[Item], sizes: Iterable[int]) -> list[Result]:
+    """Runs `action` on every item: large ones in threads, and meanwhile the small ones here, one by one.
+
+    Threads that handle small files would mostly wait for each other's interpreter lock.
+
+    Args:
+      action: what to do; its first error is raised when everything that was started has ended.
+      items: files, in any form.
+      sizes: their bytes, in the same order.
+
+    Returns:
+      The results, in the order of `items`.
+    """
+    large = [size >= LARGE_BYTES for size in sizes]
+    if len(large) < 2 or not any(large):
+        return [action(item) for item in items]
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as threads:
+        futures = {
+            index: threads.submit(action, items[index]) for index, is_large in enumerate(large) if is_large
+        }
+        try:
+            here = {index: action(item) for index, item in enumerate(items) if index not in futures}
+            return [futures[i].result() if i in futures else here[i] for i in range(len(items))]
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
 def tree_hash(files: Iterable[ModelFile]) -> str:

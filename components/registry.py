@@ -12,21 +12,19 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from components.bucket import Bucket, StoredObject
 from components.errors import DataError, UsageError
-from components.model_files import Digest, Digester, ModelFile
+from components.model_files import Digest, Digester, ModelFile, at_once
 from components.registry_manifest import Manifest, Pointer, is_version, parse_manifest, parse_pointer
 
 POINTER = "champion.json"
 VERSIONS = "versions/"
 SERVING = "serving/"
-TRANSFERS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -194,16 +192,9 @@ def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[
     return manifest
 
 
-def each(files: Iterable[ModelFile], action: Callable[[ModelFile], object]) -> None:
-    """Runs `action` on every file, a few at once, and raises the first error."""
-    with ThreadPoolExecutor(max_workers=TRANSFERS_AT_ONCE) as threads:
-        futures = [threads.submit(action, file) for file in files]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+def each(files: Sequence[ModelFile], action: Callable[[ModelFile], object]) -> None:
+    """Runs `action` on every file, large ones at once, and raises the first error."""
+    at_once(action, files, [file.digest.size for file in files])
 
 
 class _Tee(Digester):

@@ -94,7 +94,10 @@ def publish(
     version = tree_hash(files)
     pointer, generation = read_pointer(bucket)
     _check_unmoved(pointer, generation, version, expected_pointer_generation)
-    manifest, created = _stage(bucket, Path(model_dir), files, provenance)
+    if pointer and any(move.version == version for move in pointer.history):  # its files need not be sent
+        manifest, created = _existing(bucket, version), False
+    else:
+        manifest, created = _stage(bucket, Path(model_dir), files, provenance)
     pointer, generation, promoted = _promote(bucket, pointer, generation, manifest)
     serve(bucket, pointer, manifest)
     return _outcome(bucket, pointer, generation, manifest, created=created, promoted=promoted)
@@ -142,8 +145,6 @@ def _stage(
 ) -> tuple[Manifest, bool]:
     """Uploads a version's files, then its manifest; returns the manifest and whether it is new."""
     version = tree_hash(files)
-    if bucket.stat(manifest_name(version)) is not None:
-        return _existing(bucket, version), False
 
     def upload(file: ModelFile) -> None:
         name = f"{model_prefix(version)}{file.path}"
@@ -155,7 +156,7 @@ def _stage(
     manifest = Manifest(version, now(), files, provenance)
     try:
         bucket.write(manifest_name(version), manifest.encode(), generation=0)
-    except ConflictError:  # somebody publishes the same model at this moment
+    except ConflictError:  # somebody published the same model, now or before
         return _existing(bucket, version), False
     return manifest, True
 
