@@ -86,6 +86,15 @@ def read_champion(bucket: Bucket) -> Champion | None:
     return Champion(version, generation, _manifest_of(bucket, version, content.data), pointer)
 
 
+def published_versions(bucket: Bucket) -> list[str]:
+    """Returns the versions that have a manifest, which is written when all else of a version is there."""
+    return [
+        version
+        for version, objects in list_versions(bucket).items()
+        if any(stored.name == manifest_name(version) for stored in objects)
+    ]
+
+
 def read_manifest(bucket: Bucket, version: str) -> Manifest:
     """Returns a version's checked manifest.
 

@@ -91,7 +91,7 @@ def run(
         outcome = local.run(spec, arguments, runs_dir=runs_dir, retries=retries, runner=kfp_runner)
     summary.show(outcome)
     evaluation = outcome.evaluation
-    if not (evaluation["blessed"] or evaluation["unchanged"]):
+    if evaluation and not (evaluation["blessed"] or evaluation["unchanged"]):
         raise GateError(evaluation["reason"])
 
 

@@ -16,6 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UsageError
 from pipeline import dag, lint
+from pipeline.images import image_of
 from pipeline.targets import Target
 
 Spec = dict[str, Any]
@@ -85,7 +86,7 @@ def to_yaml(
     """Compiles the DAG for `target`.
 
     Args:
-      images: component name to image reference.
+      images: component name to image reference; guests run in their host's.
       nodes: where train runs.
       resources: what each task asks of its node.
 
@@ -181,7 +182,7 @@ def load_documents(path: Path) -> list[Spec]:
 def use_images(spec: Spec, images: Mapping[str, str]) -> None:
     """Gives each component the image that the caller chose, in place."""
     for component, executor in _containers(spec):
-        executor["image"] = images[component]
+        executor["image"] = images[image_of(component)]
 
 
 def images_of(spec: Spec) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """The pipeline: four components, one gate. Every default value of the project is in this file.
 
-    ingest ──► train ──► evaluate ──(blessed?)──► export
+    ingest ──► lookup ──(changed?)──► train ──► evaluate ──(blessed?)──► export      then, in any case, notify
 
 1. ingest    fetches and verifies the dataset and normalises it.
-2. train     trains one of the notebook's four model styles and writes a SavedModel.
-3. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
-4. export    publishes it to the bucket; runs only if evaluate blessed it.
+2. lookup    ends the run here if `skip_unchanged` and the same has been published already.
+3. train     trains one of the notebook's four model styles and writes a SavedModel.
+4. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
+5. export    publishes it to the bucket; runs only if evaluate blessed it.
+6. notify    says how the run ended, on success and failure alike.
 """
 
 import dataclasses
@@ -16,6 +18,8 @@ from kfp import dsl
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.ingest.component import ingest
+from components.lookup.component import lookup
+from components.notify.component import notify
 from components.train.component import train
 
 
@@ -29,9 +33,11 @@ class Resources:
 
 RESOURCES = {
     "ingest": Resources(cpu="1", memory="2G"),
+    "lookup": Resources(cpu="0.5", memory="512M"),
     "train": Resources(cpu="2", memory="4G"),
     "evaluate": Resources(cpu="1", memory="2G"),
     "export": Resources(cpu="1", memory="1G"),
+    "notify": Resources(cpu="0.5", memory="256M"),
 }
 RETRIES = 2
 RETRY_BACKOFF = "30s"
@@ -74,8 +80,11 @@ def mnist_pipeline(
     min_accuracy: float = 0.97,
     min_digit_recall: float = 0.93,
     min_improvement: float = 0.0,
+    data_version: str = "",
+    skip_unchanged: bool = False,
+    notify_webhook: str = "",
 ) -> None:
-    """Wires the four components.
+    """Wires the components.
 
     Args:
         bucket_uri: Where models are published; gs://bucket/prefix or a directory.
@@ -94,39 +103,61 @@ def mnist_pipeline(
         min_accuracy: Floor for the test accuracy, a fraction.
         min_digit_recall: Floor for the recall of the weakest digit, a fraction.
         min_improvement: By how much the champion's accuracy must be beaten, a fraction.
+        data_version: Your name for what the data source holds now; a new one makes a cached ingest run again.
+        skip_unchanged: Whether to end before training if a model of this data, code and training parameters
+            is published.
+        notify_webhook: https:// address that is told how the run ended, or env:NAME of a variable that holds
+            it; empty for none.
     """
-    ingested = ingest(
-        dataset=dataset,
-        mirror=mirror,
-        pixel_scale=pixel_scale,
-        validation_rows=validation_rows,
-        holdout=holdout,
-        augment_factor=augment_factor,
-    )
-    _configure(ingested, cache=True)
-    trained = train(
-        data=ingested.outputs["data"],
-        model_style=model_style,
-        hidden_units=hidden_units,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    _configure(trained)
-    evaluated = evaluate(
-        data=ingested.outputs["data"],
-        model=trained.outputs["model"],
-        bucket_uri=bucket_uri,
-        min_accuracy=min_accuracy,
-        min_digit_recall=min_digit_recall,
-        min_improvement=min_improvement,
-    )
-    _configure(evaluated)
-    with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  # KFP builds an expression
-        exported = export(
-            model=trained.outputs["model"],
-            evaluation=evaluated.outputs["evaluation"],
-            bucket_uri=bucket_uri,
+    notified = notify(notify_webhook=notify_webhook)
+    _configure(notified)
+    with dsl.ExitHandler(notified, name="run"):
+        ingested = ingest(
+            dataset=dataset,
+            mirror=mirror,
+            pixel_scale=pixel_scale,
+            validation_rows=validation_rows,
+            holdout=holdout,
+            augment_factor=augment_factor,
+            data_version=data_version,
         )
-        _configure(exported)
+        _configure(ingested, cache=True)
+        looked_up = lookup(
+            dataset_fingerprint=ingested.outputs["Output"],
+            bucket_uri=bucket_uri,
+            skip_unchanged=skip_unchanged,
+            model_style=model_style,
+            hidden_units=hidden_units,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
+        _configure(looked_up)
+        with dsl.If(looked_up.output == True, name="changed"):  # noqa: E712  # KFP builds an expression
+            trained = train(
+                data=ingested.outputs["data"],
+                model_style=model_style,
+                hidden_units=hidden_units,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+            )
+            _configure(trained)
+            evaluated = evaluate(
+                data=ingested.outputs["data"],
+                model=trained.outputs["model"],
+                bucket_uri=bucket_uri,
+                min_accuracy=min_accuracy,
+                min_digit_recall=min_digit_recall,
+                min_improvement=min_improvement,
+            )
+            _configure(evaluated)
+            with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
+                exported = export(
+                    model=trained.outputs["model"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    bucket_uri=bucket_uri,
+                )
+                _configure(exported)

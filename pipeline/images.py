@@ -14,6 +14,7 @@ from pathlib import Path
 from components.errors import UsageError
 
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
+GUESTS = {"lookup": "export", "notify": "export"}  # components too small for an image of their own
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 TITLE_LABEL = "org.opencontainers.image.title"
@@ -119,13 +120,19 @@ def code_sha256(component: str, checkout: Path = CHECKOUT) -> str:
 
 def _sources(component: str, checkout: Path) -> Iterator[Path]:
     yield from (checkout / "components").glob("*.py")
-    for path in (checkout / "components" / component).rglob("*"):
-        if path.is_file() and path.name != "component.py" and path.parent.name != "__pycache__":
-            yield path
+    for inhabitant in (component, *(guest for guest, host in GUESTS.items() if host == component)):
+        for path in (checkout / "components" / inhabitant).rglob("*"):
+            if path.is_file() and path.name != "component.py" and path.parent.name != "__pycache__":
+                yield path
     yield from (checkout / "containers" / name for name in _BUILD_FILES)
     for path in (checkout / "requirements").glob("*.txt"):
         if path.stem not in {"local", "dev"}:
             yield path
+
+
+def image_of(component: str) -> str:
+    """Returns which of COMPONENTS' images runs a component: its own, or its host's."""
+    return GUESTS.get(component, component)
 
 
 def check_fresh(component: str, reference: str, labels: Mapping[str, str], checkout: Path = CHECKOUT) -> None:
@@ -140,7 +147,7 @@ def check_fresh(component: str, reference: str, labels: Mapping[str, str], check
     Raises:
       UsageError: it was built from other code; says from which revision.
     """
-    if labels.get(CODE_LABEL) != code_sha256(component, checkout):
+    if labels.get(CODE_LABEL) != code_sha256(image_of(component), checkout):
         revision = labels.get(REVISION_LABEL, "an unknown revision")
         raise UsageError(
             f"image {reference}: was built from other code ({revision}) than this checkout "

@@ -37,13 +37,13 @@ class Outcome:
 
     Attributes:
       run_dir: report.html, curves.html, run.log, and a folder with every task's outputs.
-      evaluation: what evaluation.json says.
+      evaluation: what evaluation.json says; None if lookup ended the run, for nothing had changed.
       published: what published.json says; None if nothing was published.
       model_uri: the SavedModel, published by this run or before it; None if the gate stayed closed.
     """
 
     run_dir: Path
-    evaluation: dict[str, Any]
+    evaluation: dict[str, Any] | None
     published: dict[str, Any] | None
     model_uri: str | None
 
@@ -153,23 +153,32 @@ def _tasks(spec: Spec) -> dict[str, Any]:
 def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> Outcome:
     """Trusts files, not KFP's word: a task is done only if each of its declared outputs is there."""
     run_dir = next(path for path in pipeline_root.iterdir() if path.is_dir())
-    tasks = {name for name, task in spec["root"]["dag"]["tasks"].items() if "triggerPolicy" not in task}
-    tasks |= log.started
-    for name in sorted(tasks):
-        _check_outputs(run_dir / name, spec["components"][f"comp-{name}"])
+
+    def must_have_run(*tasks: str) -> None:
+        for name in tasks:
+            if name not in log.started:
+                raise DataError(f"{run_dir}: {name} did not run")
+            _check_outputs(run_dir / name, spec["components"][f"comp-{name}"])
+
+    must_have_run("ingest", "lookup", "notify")
+    if not _returned(run_dir / "lookup"):
+        return Outcome(pipeline_root, None, None, None)
+    must_have_run("train", "evaluate")
     evaluation = json.loads((run_dir / "evaluate" / "evaluation" / "evaluation.json").read_text())
-    if evaluation["blessed"] and "export" not in log.started:
-        raise DataError(f"{run_dir}: the gate was open but export did not run")
     _show_pages(run_dir, pipeline_root)
-    published_path = run_dir / "export" / "published" / "published.json"
-    published = json.loads(published_path.read_text()) if "export" in log.started else None
-    if published:
+    published = model_uri = None
+    if evaluation["blessed"]:
+        must_have_run("export")
+        published = json.loads((run_dir / "export" / "published" / "published.json").read_text())
         model_uri = published["model_uri"]
     elif evaluation["unchanged"]:
         model_uri = f"{bucket_uri}/{model_prefix(evaluation['champion']['version'])}".rstrip("/")
-    else:
-        model_uri = None
     return Outcome(pipeline_root, evaluation, published, model_uri)
+
+
+def _returned(task_dir: Path) -> Any:
+    """Returns the task's single return value."""
+    return json.loads((task_dir / "executor_output.json").read_text())["parameterValues"]["Output"]
 
 
 def _show_pages(run_dir: Path, pipeline_root: Path) -> None:

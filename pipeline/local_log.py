@@ -36,7 +36,8 @@ class RunLog(io.TextIOBase):
         self.path = path
         self.started: set[str] = set()
         self.failed_task = ""
-        self._error: tuple[str, str] | None = None
+        self._error: tuple[str, str] | None = None  # of the task that is running
+        self._failure: tuple[str, str] | None = None  # of failed_task
         self._line = ""
         self._in_task = self._in_dump = False
         self._task_started = 0.0
@@ -67,9 +68,9 @@ class RunLog(io.TextIOBase):
 
     def error(self) -> PipelineError:
         """Returns the failed task's own error; where it left none, a pointer to its log."""
-        if self._error is None:
+        if self._failure is None:
             return PipelineError(f"{self.failed_task} failed without an error line; see {self.path}")
-        kind, message = self._error
+        kind, message = self._failure
         return ERRORS[kind](f"{self.failed_task}: {message}")
 
     def _read(self, line: str) -> None:
@@ -93,12 +94,15 @@ class RunLog(io.TextIOBase):
         again = " again" if task in self.started else ""
         self.started.add(task)
         self._in_task, self._in_dump, self._task_started = True, False, time.monotonic()
-        self._error, self.failed_task = None, ""
+        self._error = None
+        if task == self.failed_task:
+            self.failed_task, self._failure = "", None
         self._console.print(f"[bold]{task}[/] started{again}")
 
     def _finish(self, task: str, succeeded: bool) -> None:
         seconds = time.monotonic() - self._task_started
         self._in_task = False
         word = "[green]done[/]" if succeeded else "[red]failed[/]"
-        self.failed_task = "" if succeeded else task
+        if not succeeded and not self.failed_task:  # notify runs after a failure and must not hide it
+            self.failed_task, self._failure = task, self._error
         self._console.print(f"[bold]{task}[/] {word} in {seconds:.1f} s")

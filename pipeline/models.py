@@ -30,7 +30,7 @@ def list_(bucket: Bucket = "", deadline: Deadline = None) -> None:
     opened = _open(bucket, deadline)
     pointer, _ = registry.read_pointer(opened)
     manifests, damaged = [], []
-    for version in _published(opened):
+    for version in registry.published_versions(opened):
         try:
             manifests.append(registry.read_manifest(opened, version))
         except DataError as error:
@@ -77,7 +77,7 @@ def verify(
         typer.echo(f"verified {manifest.version}, {len(manifest.files)} files")
         return
     champion = registry.read_champion(opened)
-    versions = _published(opened)
+    versions = registry.published_versions(opened)
     checks: list[Callable[[], object]] = [partial(registry.verify_version, opened, name) for name in versions]
     if champion:
         checks.append(partial(registry.verify_serving, opened, champion))
@@ -165,14 +165,6 @@ def _previous(opened: buckets.Bucket) -> str:
     if version is None:
         raise UsageError(f"{opened.uri}: there was no champion before {pointer.current.version[:12]}")
     return version
-
-
-def _published(opened: buckets.Bucket) -> list[str]:
-    return [
-        version
-        for version, objects in registry.list_versions(opened).items()
-        if any(stored.name == registry.manifest_name(version) for stored in objects)
-    ]
 
 
 def _problem_of(check: Callable[[], object]) -> DataError | None:

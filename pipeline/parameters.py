@@ -14,10 +14,17 @@ from components.errors import UsageError
 from components.evaluate import limits as evaluate_limits
 from components.export import limits as export_limits
 from components.ingest import limits as ingest_limits
+from components.notify import limits as notify_limits
 from components.train import limits as train_limits
 from pipeline import yaml_mapping
 
-CHECKS = (ingest_limits.check, train_limits.check, evaluate_limits.check, export_limits.check)
+CHECKS = (
+    ingest_limits.check,
+    train_limits.check,
+    evaluate_limits.check,
+    export_limits.check,
+    notify_limits.check,
+)
 COMMAND_LINE = "-p"
 
 _BOOLEANS = {"true": True, "false": False}

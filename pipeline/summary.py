@@ -13,6 +13,9 @@ from pipeline.local import Outcome
 def show(outcome: Outcome) -> None:
     """Prints accuracy, verdict, where things are and how to use the model."""
     evaluation = outcome.evaluation
+    if evaluation is None:
+        print("\nunchanged: a model of this data, code and parameters is published already")
+        return
     rows = [
         ("accuracy", f"{evaluation['accuracy']:.4f} on {evaluation['rows']:,} test rows"),
         ("verdict", evaluation["reason"]),

@@ -22,7 +22,9 @@ FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout"
 def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Real MNIST as a dataset artifact, with 1,000 rows to train on."""
     directory = str(tmp_path_factory.mktemp("dataset") / "data")
-    ingest_core.ingest(dataset="mnist", mirror="", pixel_scale=255.0, data_dir=directory, **FEW_ROWS)
+    ingest_core.ingest(
+        dataset="mnist", mirror="", pixel_scale=255.0, data_version="", data_dir=directory, **FEW_ROWS
+    )
     return directory
 
 

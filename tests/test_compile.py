@@ -10,8 +10,12 @@ from google.protobuf import json_format
 from components.errors import UsageError
 from pipeline import dag
 from pipeline.compile import load_documents, nodes_for, to_yaml, validate
+from pipeline.images import image_of
 from pipeline.targets import Target
 from tests.golden.__main__ import GOLDEN_DIR, IMAGES, compiled
+
+TRAIN = ("components", "comp-condition-2", "dag", "tasks", "train")
+EVALUATE = (*TRAIN[:-1], "evaluate")
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -30,6 +34,12 @@ def test_compiles_to_the_golden_file(target: Target) -> None:
     )
 
 
+def every_task(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tasks of the pipeline and of every group in it."""
+    groups = [spec["root"], *spec["components"].values()]
+    return {name: task for group in groups for name, task in group.get("dag", {}).get("tasks", {}).items()}
+
+
 def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     executors = spec["deploymentSpec"]["executors"]
     return {name.removeprefix("exec-"): executor["container"] for name, executor in executors.items()}
@@ -39,10 +49,10 @@ def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_task_has_its_image_its_requests_and_retries_with_backoff(target: Target) -> None:
     spec = documents(compiled(target))[0]
     for name, container in containers(spec).items():
-        assert container["image"] == IMAGES[name]
+        assert container["image"] == IMAGES[image_of(name)]
         assert container["resources"]["resourceCpuRequest"] == dag.RESOURCES[name].cpu
         assert container["resources"]["resourceMemoryRequest"] == dag.RESOURCES[name].memory
-    tasks = spec["root"]["dag"]["tasks"] | spec["components"]["comp-condition-1"]["dag"]["tasks"]
+    tasks = every_task(spec)
     for name in containers(spec):
         policy = tasks[name]["retryPolicy"]
         assert policy["maxRetryCount"] == dag.RETRIES
@@ -112,30 +122,20 @@ def test_an_accelerator_in_another_targets_terms_is_refused(
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("root", "dag", "tasks", "train", "dependentTasks"), ["nobody"], "dependentTasks 'nobody'"),
+        ((*TRAIN, "dependentTasks"), ["nobody"], "dependentTasks 'nobody'"),
         (
-            ("root", "dag", "tasks", "train", "componentRef", "name"),
+            (*TRAIN, "componentRef", "name"),
             "comp-nobody",
             "componentRef 'comp-nobody'",
         ),
         (("components", "comp-train", "executorLabel"), "exec-nobody", "executorLabel 'exec-nobody'"),
         (
-            ("root", "dag", "tasks", "train", "inputs", "parameters", "seed"),
+            (*TRAIN, "inputs", "parameters", "seed"),
             {"componentInputParameter": "nobody"},
             "componentInputParameter 'nobody'",
         ),
         (
-            (
-                "root",
-                "dag",
-                "tasks",
-                "train",
-                "inputs",
-                "artifacts",
-                "data",
-                "taskOutputArtifact",
-                "producerTask",
-            ),
+            (*EVALUATE, "inputs", "artifacts", "model", "taskOutputArtifact", "producerTask"),
             "nobody",
             "producerTask 'nobody'",
         ),

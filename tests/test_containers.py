@@ -144,7 +144,7 @@ def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, bui
         os.chown(directory, uid, gid)
         calls = {
             "ingest": """ingest(dataset="mnist", mirror="", pixel_scale=255.0, validation_rows=59000,
-                holdout=True, augment_factor=1, data_dir="data")""",
+                holdout=True, augment_factor=1, data_version="", data_dir="data")""",
             "train": """train(dataset_dir="data", model_dir="model", curves_path="curves.html",
                 model_style="functional", hidden_units=[32], epochs=3, batch_size=64, learning_rate=0.001,
                 seed=0)""",

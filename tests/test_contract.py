@@ -9,7 +9,10 @@ import pytest
 
 from pipeline import dag
 from pipeline.compile import local_spec
-from pipeline.images import COMPONENTS
+from pipeline.images import COMPONENTS as IMAGES
+from pipeline.images import GUESTS, image_of
+
+COMPONENTS = (*IMAGES, *GUESTS)
 
 # How a face's artifacts reach its core as paths.
 PATHS = {
@@ -19,9 +22,14 @@ PATHS = {
     "report": {"report_path"},
     "evaluation": {"evaluation_dir"},
     "published": {"published_dir"},
+    "status": {"state", "run", "error_message"},
     "metrics": set(),
     "confusion": set(),
 }
+
+
+FROM_A_TASK = {"dataset_fingerprint"}  # parameters that another task returns
+DOES_NOT_CHANGE_THE_MODEL: set[str] = set()  # parameters of train that lookup need not compare
 
 
 def face(component: str) -> Callable[..., Any]:
@@ -47,7 +55,9 @@ def test_a_face_hands_its_core_exactly_its_parameters(component: str) -> None:
     paths = names(core(component)) - values
     assert names(core(component)) >= values
     assert paths <= set().union(*(PATHS[artifact] for artifact in artifacts))
-    assert len(paths) == sum(bool(PATHS[artifact]) for artifact in artifacts)
+    assert len(paths) == sum(len(PATHS[artifact]) for artifact in artifacts - {"data"}) + (
+        "data" in artifacts
+    )
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -57,7 +67,19 @@ def test_no_face_or_core_has_a_default(component: str) -> None:
             assert parameter.default is inspect.Parameter.empty, f"{function}: {parameter}"
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+def test_lookup_compares_every_parameter_of_train_that_changes_the_model() -> None:
+    compared = names(core("lookup"))
+    assert (
+        names(core("train")) - {"dataset_dir", "model_dir", "curves_path"} - DOES_NOT_CHANGE_THE_MODEL
+        <= compared
+    )
+
+
+def test_a_guest_lives_in_a_real_image() -> None:
+    assert {image_of(component) for component in COMPONENTS} == set(IMAGES)
+
+
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "lookup"])
 def test_a_components_check_takes_its_own_parameters_only(component: str) -> None:
     check = importlib.import_module(f"components.{component}.limits").check
     assert names(check) <= names(core(component))
@@ -77,12 +99,13 @@ def test_the_dag_passes_every_parameter_of_every_component_under_its_own_name() 
         tasks |= component.get("dag", {}).get("tasks", {})
     for component in COMPONENTS:
         passed = tasks[component]["inputs"].get("parameters", {})
-        assert set(passed) == names(face(component)) - set(PATHS)
-        for name, binding in passed.items():
-            assert binding["componentInputParameter"].removeprefix("pipelinechannel--") == name
-    assert set(dag.RESOURCES) == set(COMPONENTS) == set(tasks) - {"condition-1"}
+        assert set(passed) - {"status"} == names(face(component)) - set(PATHS)
+        for name in set(passed) - {"status", *FROM_A_TASK}:
+            assert passed[name]["componentInputParameter"].removeprefix("pipelinechannel--") == name
+    groups = {"exit-handler-1", "condition-2", "condition-3"}
+    assert set(dag.RESOURCES) == set(COMPONENTS) == set(tasks) - groups
 
 
 def test_every_pipeline_parameter_is_used_by_a_component() -> None:
-    used = set().union(*(names(face(component)) - set(PATHS) for component in COMPONENTS))
+    used = set().union(*(names(face(component)) - set(PATHS) for component in COMPONENTS)) - FROM_A_TASK
     assert set(local_spec()["root"]["inputDefinitions"]["parameters"]) == used

@@ -7,7 +7,7 @@ from components.dataset import Dataset
 from components.ingest.component import ingest
 
 
-def run(data: dsl.Dataset, **change: object) -> None:
+def run(data: dsl.Dataset, **change: object) -> object:
     arguments: dict[str, object] = {
         "dataset": "mnist",
         "mirror": "",
@@ -15,13 +15,14 @@ def run(data: dsl.Dataset, **change: object) -> None:
         "validation_rows": 10_000,
         "holdout": True,
         "augment_factor": 1,
+        "data_version": "2026-11",
     }
-    ingest.python_func(**arguments | change, data=data)
+    return ingest.python_func(**arguments | change, data=data)
 
 
 def test_the_face_writes_the_artifact_and_its_metadata(tmp_path: Path) -> None:
     data = dsl.Dataset(uri=str(tmp_path / "deep" / "data"))
-    run(data)
+    assert run(data) == Dataset.open(data.path).fingerprint
     assert data.metadata == {
         "dataset": "mnist",
         "source": "the bundled copy",

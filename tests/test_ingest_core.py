@@ -21,6 +21,7 @@ def ingest(data_dir: Path, *, dataset: str = "mnist", mirror: str = "", **change
         "validation_rows": 10_000,
         "holdout": True,
         "augment_factor": 1,
+        "data_version": "",
     } | change
     return core.ingest(dataset=dataset, mirror=mirror, data_dir=data_dir, **arguments)  # type: ignore[arg-type]
 
@@ -145,8 +146,7 @@ def test_neither_tensorflow_nor_kfp_is_imported_and_home_stays_clean(tmp_path: P
     code = (
         "import sys; from components.ingest import core;"
         "core.ingest(dataset='mnist', mirror='', pixel_scale=255.0, validation_rows=10000, holdout=True,"
-        " augment_factor=1,"
-        " data_dir=sys.argv[1]);"
+        " augment_factor=1, data_version='', data_dir=sys.argv[1]);"
         "assert not {'tensorflow', 'kfp', 'keras'} & sys.modules.keys()"
     )
     done = subprocess.run(

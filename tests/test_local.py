@@ -31,6 +31,9 @@ QUICK = {
 }
 
 
+REVISION = "0123456789abcdef0123456789abcdef01234567"  # so that the checkout may differ from its commit
+
+
 def pipeline(*arguments: str, cwd: Path, **parameters: Any) -> subprocess.CompletedProcess[str]:
     """Runs `python -m pipeline run` as a user does, from another folder."""
     assignments = [
@@ -39,7 +42,7 @@ def pipeline(*arguments: str, cwd: Path, **parameters: Any) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, "-m", "pipeline", "run", *assignments, *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "120"},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "120", "PIPELINE_GIT_REVISION": REVISION},
         capture_output=True,
         text=True,
         timeout=240,
@@ -73,7 +76,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
 
 
 def test_a_run_shows_its_tasks_and_their_progress(first_run: FirstRun) -> None:
-    for task in ("ingest", "train", "evaluate", "export"):
+    for task in ("ingest", "lookup", "train", "evaluate", "export", "notify"):
         assert f"{task} started" in first_run.done.stdout
         assert f"{task} done in " in first_run.done.stdout
     assert "epoch 1/1  loss " in first_run.done.stdout
@@ -112,6 +115,15 @@ def test_the_same_run_from_yaml_publishes_nothing_new(first_run: FirstRun) -> No
     assert files(first_run.home / "output" / "bucket") == published
 
 
+def test_an_unchanged_run_ends_before_training_and_says_so(first_run: FirstRun) -> None:
+    again = pipeline(cwd=first_run.home, model_style="functional", skip_unchanged=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "lookup: unchanged, published as " in again.stdout
+    assert "notify: mnist-pipeline " in again.stdout
+    assert "train started" not in again.stdout
+    assert "unchanged: a model of this data, code and parameters is published already" in again.stdout
+
+
 def test_a_better_model_replaces_the_champion_and_a_tie_does_not(first_run: FirstRun) -> None:
     bucket = first_run.home / "output" / "bucket"
     better = pipeline(
@@ -147,6 +159,8 @@ def test_a_failing_task_gives_its_exit_code_and_its_own_line_last(tmp_path: Path
     assert "ingest failed" in done.stdout
     assert "ingest started again" in done.stdout
     assert "train started" not in done.stdout
+    assert "notify: mnist-pipeline " in done.stdout
+    assert ": FAILED" in done.stdout
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ingest: ")
     assert str(mirror) in line
@@ -195,8 +209,9 @@ def test_success_without_a_declared_output_is_a_failure(
     source = command[-1]
     command[-1] = source[: source.index("    from components")] + "    pass\n"
     monkeypatch.chdir(tmp_path)
-    spec["root"]["dag"]["tasks"].pop("evaluate")
-    spec["root"]["dag"]["tasks"].pop("condition-1")
+    changed = spec["components"]["comp-condition-2"]["dag"]["tasks"]
+    changed.pop("evaluate")
+    changed.pop("condition-3")
     arguments = {
         "bucket_uri": str(tmp_path / "bucket"),
         "dataset": "mnist",
@@ -208,6 +223,9 @@ def test_success_without_a_declared_output_is_a_failure(
         "seed": 0,
         "min_digit_recall": 0.0,
         "min_improvement": 0.0,
+        "data_version": "",
+        "skip_unchanged": False,
+        "notify_webhook": "",
     }
     with pytest.raises(DataError, match="train: reported success without its output"):
         local.run(spec, arguments | QUICK, runs_dir=tmp_path / "runs", retries=0)

@@ -11,8 +11,9 @@ def ingest(
     validation_rows: int,
     holdout: bool,
     augment_factor: int,
+    data_version: str,
     data: dsl.Output[dsl.Dataset],
-) -> None:
+) -> str:
     """Turns a dataset's original archives into checked, normalised, memory-mappable arrays.
 
     Args:
@@ -24,7 +25,11 @@ def ingest(
       holdout: whether those rows are kept out of training.
       augment_factor: how often each training row is there: once as it is, further times shifted by up
         to 2 pixels and rotated by up to 10 degrees; validation rows are not.
+      data_version: the caller's name for what the source holds now; another name is another cache entry.
       data: the dataset artifact.
+
+    Returns:
+      The dataset's fingerprint.
     """
     from components.errors import reported
     from components.ingest import core
@@ -37,6 +42,8 @@ def ingest(
             validation_rows=validation_rows,
             holdout=holdout,
             augment_factor=augment_factor,
+            data_version=data_version,
             data_dir=data.path,
         )
         data.metadata.update(core.summary(facts))
+        return facts["fingerprint"]

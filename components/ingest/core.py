@@ -19,6 +19,7 @@ def ingest(
     validation_rows: int,
     holdout: bool,
     augment_factor: int,
+    data_version: str,
     data_dir: str | Path,
 ) -> artifact.Facts:
     """Verifies, checks and normalises a dataset, and writes it as a dataset artifact.
@@ -32,6 +33,8 @@ def ingest(
       holdout: whether those rows are kept out of training.
       augment_factor: how often each training row is there: once as it is, further times shifted by up
         to 2 pixels and rotated by up to 10 degrees. Validation rows are not augmented.
+      data_version: the caller's name for what the source holds now; changes nothing in the artifact, but a
+        platform's cache takes it for another task.
       data_dir: where the artifact goes; made if it doesn't exist. Untouched unless every check passes.
 
     Raises:
@@ -78,6 +81,7 @@ def ingest(
     print(
         f"ingest: rows {facts['train_rows']} to train, {facts['validation_rows']} to validate, "
         f"pixels / {pixel_scale:g}, fingerprint {facts['fingerprint'][:12]}, "
+        f"{f'data version {data_version}, ' if data_version else ''}"
         f"{time.perf_counter() - started:.1f} s"
     )
     return facts

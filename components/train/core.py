@@ -65,6 +65,7 @@ def train(
     provenance = {
         "model_style": model_style,
         "hidden_units": list(styles.resolve_hidden_units(model_style, hidden_units)),
+        "requested_hidden_units": list(hidden_units),
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,

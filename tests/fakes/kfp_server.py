@@ -125,7 +125,7 @@ class KfpServer(Loopback):
     def _create_run(self, request: Request) -> Json:
         body = request.json()
         self._check_launchable(body)
-        tasks = sorted(self._spec_of(body)["root"]["dag"]["tasks"])
+        tasks = pipeline_specs.task_names(self._spec_of(body))
         details = {
             "task_details": [{"display_name": name, "task_id": name, "state": "PENDING"} for name in tasks]
         }

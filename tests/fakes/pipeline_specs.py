@@ -50,6 +50,12 @@ def _check_type(name: str, value: Any, kind: str) -> None:
         )
 
 
+def task_names(spec: Json) -> list[str]:
+    """Returns the tasks of the pipeline and of its groups, in one order: a protobuf Struct keeps none."""
+    groups = [spec["root"], *spec.get("components", {}).values()]
+    return sorted(name for group in groups for name in group.get("dag", {}).get("tasks", {}))
+
+
 def accelerator_types(spec: Json) -> list[str]:
     """Returns the accelerator type of every executor that asks for one."""
     executors = spec.get("deploymentSpec", {}).get("executors", {}).values()

@@ -66,7 +66,7 @@ class VertexServer(Loopback):
         check_job(job)
         tasks = [
             {"taskId": str(number), "taskName": task, "state": "PENDING"}
-            for number, task in enumerate(sorted(job["pipelineSpec"]["root"]["dag"]["tasks"]))
+            for number, task in enumerate(pipeline_specs.task_names(job["pipelineSpec"]))
         ]
         stored = {"name": name, "state": "PIPELINE_STATE_PENDING", "createTime": self._stamp()}
         self.jobs[name] = {**job, **stored, "jobDetail": {"taskDetails": tasks}}
