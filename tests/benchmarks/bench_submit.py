@@ -1,4 +1,4 @@
-"""How long the commands make a person wait: `python -m tests.benchmarks.submit`; `make bench-submit`."""
+"""How long the commands make a person wait: `python -m tests.benchmarks.bench_submit`; `make bench-submit`."""
 
 import json
 import os
