@@ -156,6 +156,7 @@ def mnist_pipeline(
             _configure(evaluated)
             with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
                 exported = export(
+                    data=ingested.outputs["data"],
                     model=trained.outputs["model"],
                     evaluation=evaluated.outputs["evaluation"],
                     bucket_uri=bucket_uri,

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from components import contest
 from components.bucket import open_bucket
 from components.dataset import Dataset
 from components.errors import DataError, UsageError
 from components.evaluate import core
-from components.evaluate.evaluation import Evaluation
+from components.evaluation import Evaluation
 from components.registry_publish import publish
 from tests.conftest import TrainModel
 
@@ -58,7 +59,7 @@ def test_every_test_row_is_scored_as_the_model_answers_it(
     evaluate: Any, model_dir: Path, dataset_dir: str
 ) -> None:
     images, labels = Dataset.open(dataset_dir).test()
-    right = core.predict(str(model_dir), images).argmax(axis=1) == labels
+    right = contest.predict(str(model_dir), images).argmax(axis=1) == labels
     assert evaluate(model_dir).scores.accuracy == right.mean()
 
 

@@ -33,6 +33,7 @@ def evaluation(directory: Path, model_dir: Path, **changes: Any) -> Path:
 def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     model_dir = make_model(tmp_path / "model")
     return core.export(
+        dataset_dir=tmp_path / "dataset",
         model_dir=model_dir,
         evaluation_dir=evaluation(tmp_path / "evaluation", model_dir, **changes),
         bucket_uri=str(tmp_path / "bucket"),
@@ -67,7 +68,6 @@ def test_the_same_model_again_changes_nothing(tmp_path: Path) -> None:
     [
         ({"blessed": False, "reason": "accuracy 0.5 is below 0.9"}, GateError, "accuracy 0.5 is below 0.9"),
         ({"model_sha256": "0" * 64}, GateError, "evaluate this one"),
-        ({"pointer_generation": 7}, GateError, "evaluate against the new champion"),
         ({"blessed": "true"}, DataError, "blessed='true' must be bool"),
         ({"blessed": 1}, DataError, "blessed='1' must be bool"),
         ({"pointer_generation": None}, DataError, "pointer_generation"),
@@ -85,6 +85,7 @@ def test_a_closed_gate_publishes_nothing(
 def test_a_missing_evaluation_publishes_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"evaluation\.json"):
         core.export(
+            dataset_dir=tmp_path,
             model_dir=make_model(tmp_path / "model"),
             evaluation_dir=tmp_path,
             bucket_uri=str(tmp_path / "bucket"),
@@ -96,5 +97,9 @@ def test_a_missing_evaluation_publishes_nothing(tmp_path: Path) -> None:
 def test_the_uri_is_checked_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="s3"):
         core.export(
-            model_dir="", evaluation_dir="", bucket_uri="s3://x", published_dir=tmp_path / "published"
+            dataset_dir="",
+            model_dir="",
+            evaluation_dir="",
+            bucket_uri="s3://x",
+            published_dir=tmp_path / "published",
         )

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.evaluate import gate
-from components.evaluate.scores import Scores
+from components import gate
+from components.scores import Scores
 
 ROWS = 10_000
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.evaluate.scores import predicted_digits, score
+from components.scores import predicted_digits, score
 
 
 def one_hot(digits: list[int], certainty: float = 0.91) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

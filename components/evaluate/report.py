@@ -2,7 +2,7 @@
 
 import jinja2
 
-from components.evaluate.evaluation import Evaluation
+from components.evaluation import Evaluation
 
 
 def to_html(evaluation: Evaluation) -> str:

@@ -1,11 +1,12 @@
 """The KFP face of export."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 
 @dsl.component(base_image="mnist-pipeline/export", install_kfp_package=False)
 def export(
+    data: Input[Dataset],
     model: Input[Model],
     evaluation: Input[Artifact],
     bucket_uri: str,
@@ -13,7 +14,10 @@ def export(
 ) -> None:
     """Publishes a blessed model to a bucket and makes it the champion; all of it or nothing.
 
+    If another champion was promoted since the evaluation, the model is evaluated against that one here.
+
     Args:
+      data: Dataset artifact from ingest.
       model: SavedModel from train.
       evaluation: Directory with evaluation.json from evaluate, whose verdict is checked again.
       bucket_uri: Where models are published; gs://bucket/prefix or a directory.
@@ -25,6 +29,7 @@ def export(
     with reported():
         published.metadata.update(
             core.export(
+                dataset_dir=data.path,
                 model_dir=model.path,
                 evaluation_dir=evaluation.path,
                 bucket_uri=bucket_uri,

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from components.bucket import open_bucket
-from components.errors import DataError
-from components.export import limits, provenance, verdict
+from components.errors import DataError, RetryableError
+from components.export import limits, provenance, rematch, verdict
 from components.model_files import describe, tree_hash
-from components.registry_publish import publish
+from components.registry_publish import ChampionMovedError, publish
 
 PUBLISHED_FILE = "published.json"
+EVALUATIONS = 5  # evaluate's, and those against champions that came since
 
 
 def export(
     *,
+    dataset_dir: str | Path,
     model_dir: str | Path,
     evaluation_dir: str | Path,
     bucket_uri: str,
@@ -23,6 +25,7 @@ def export(
     """Publishes the model and makes it the champion, if evaluate blessed this very model.
 
     Args:
+      dataset_dir: the dataset artifact; read only if the champion moved since the evaluation.
       model_dir: a SavedModel.
       evaluation_dir: evaluate's artifact, with evaluation.json.
       bucket_uri: gs://bucket[/prefix], file:///directory or a local directory, made if it doesn't exist.
@@ -34,7 +37,9 @@ def export(
 
     Raises:
       UsageError: a bucket URI of another form.
-      GateError: the gate was closed, or another model was evaluated, or the champion moved since.
+      GateError: the gate was closed, another model was evaluated, or the champion moved since and the model
+        does not beat the new one.
+      RetryableError: the champion kept moving.
       DataError: the model or the evaluation is damaged, or the bucket's pointer or this version is.
       StorageError: the bucket is missing, refuses or does not answer.
     """
@@ -42,8 +47,19 @@ def export(
     judged = verdict.read(evaluation_dir)
     files = describe(model_dir)
     verdict.require_blessed(judged, tree_hash(files))
-    facts = provenance.provenance(model_dir, judged)
-    outcome = publish(open_bucket(bucket_uri), model_dir, facts, judged.pointer_generation, files=files)
+    bucket = open_bucket(bucket_uri)
+    for _ in range(EVALUATIONS):
+        facts = provenance.provenance(model_dir, judged)
+        try:
+            outcome = publish(bucket, model_dir, facts, judged.pointer_generation, files=files)
+            break
+        except ChampionMovedError as moved:
+            print(f"export: {moved}", flush=True)
+            judged = rematch.evaluate_again(moved, judged, bucket, dataset_dir, model_dir)
+            if not judged.facts["unchanged"]:  # else somebody promoted this very model
+                verdict.require_blessed(judged, tree_hash(files))
+    else:
+        raise RetryableError(f"the champion in {bucket_uri} moved {EVALUATIONS} times; run export again")
     published = {
         "version": outcome.version,
         "created": outcome.created,

@@ -36,6 +36,11 @@ def read(evaluation_dir: str | Path) -> Verdict:
         facts = decode_json(path.read_bytes(), str(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+    return from_facts(facts, str(path))
+
+
+def from_facts(facts: dict[str, Any], path: str) -> Verdict:
+    """Returns the verdict in what evaluation.json holds; `path` is what a DataError calls it."""
     champion = _field(facts, "champion", (dict, type(None)), path)
     return Verdict(
         blessed=_field(facts, "blessed", (bool,), path),
@@ -58,7 +63,7 @@ def require_blessed(verdict: Verdict, model_sha256: str) -> None:
         )
 
 
-def _field(facts: dict[str, Any], name: str, kinds: tuple[type, ...], path: Path) -> Any:
+def _field(facts: dict[str, Any], name: str, kinds: tuple[type, ...], path: str) -> Any:
     value = facts.get(name)
     if type(value) not in kinds:
         expected = " or ".join(kind.__name__ for kind in kinds)

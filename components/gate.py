@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.scores import Scores
+from components.scores import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,25 @@ class Comparison:
     won: int
     lost: int
     p_value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """What the gate asks for; fractions, 0..1."""
+
+    min_accuracy: float
+    min_digit_recall: float
+    min_improvement: float
+
+
+def rules(challenger: Scores, champion: Scores | None, thresholds: Thresholds) -> list[Rule]:
+    """Every rule for this challenger; without a champion only the floors."""
+    floors = floor_rules(
+        challenger, min_accuracy=thresholds.min_accuracy, min_digit_recall=thresholds.min_digit_recall
+    )
+    if champion is None:
+        return floors
+    return [*floors, champion_rule(challenger, champion, min_improvement=thresholds.min_improvement)]
 
 
 def floor_rules(challenger: Scores, *, min_accuracy: float, min_digit_recall: float) -> list[Rule]:

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.evaluate import gate
-from components.evaluate.scores import Scores
+from components import gate
+from components.scores import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Evaluation:
     """The verdict on a challenger and everything that led to it.
 
     Attributes:
+      thresholds: the gate's parameters by name.
       blessed: whether export may publish it.
       unchanged: whether it is, byte for byte, the champion already; then there is nothing to publish.
       pointer_generation: of the champion pointer when it was read, 0 where there was none.
@@ -35,6 +36,7 @@ class Evaluation:
 
     scores: Scores
     champion: Rival | None
+    thresholds: dict[str, float]
     rules: list[gate.Rule]
     blessed: bool
     unchanged: bool
@@ -67,12 +69,17 @@ def reason(rules: list[gate.Rule], champion: Rival | None, unchanged: bool) -> s
     return f"blessed: beats the champion's accuracy {champion.scores.accuracy:.4f}"
 
 
-def write(evaluation: Evaluation, evaluation_dir: str) -> None:
-    """Writes evaluation.json, which export and the launcher read."""
+def facts(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns what evaluation.json holds."""
     facts: dict[str, Any] = dataclasses.asdict(evaluation)
     facts |= facts.pop("scores")
     if evaluation.champion:
         facts["champion"] |= facts["champion"].pop("scores") | facts["champion"].pop("comparison")
+    return facts
+
+
+def write(evaluation: Evaluation, evaluation_dir: str) -> None:
+    """Writes evaluation.json, which export and the launcher read."""
     directory = Path(evaluation_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "evaluation.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    (directory / "evaluation.json").write_text(json.dumps(facts(evaluation), indent=2, sort_keys=True) + "\n")
