@@ -45,6 +45,9 @@ test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length an
 test-kills: $(VENV)/dev  ## Kill a publisher at every boundary while a reader watches; prints what it saw
 	python -m tests.publish_sweep
 
+bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")
+	python -m tests.benchmarks $(ARGS)
+
 check: $(VENV)/dev  ## Lint, types and freshness of the locks; writes nothing
 	ruff check .
 	ruff format --check .
@@ -80,4 +83,4 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/local
 	$(INSTALL) $<
 	@touch $@
 
-.PHONY: help setup run images push run-docker sbom test test-notebook check fix compile golden clean
+.PHONY: help setup run images push run-docker sbom test test-notebook bench check fix compile golden clean

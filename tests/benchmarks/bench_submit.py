@@ -1,17 +1,18 @@
-"""How long the commands make a person wait: `python -m tests.benchmarks.bench_submit`; `make bench-submit`."""
+"""How long the commands make a person wait: `make bench ARGS="--only submit"`."""
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from pipeline.images import CHECKOUT, COMPONENTS, repository
+from tests.benchmarks.rounds import Result, interleaved
+from tests.benchmarks.rows import Row
 
-RUNS = 5
 COMMANDS = {  # what is typed, and the seconds it may take
     "--help": (["--help"], 0.5),
     "schedule --help": (["schedule", "--help"], 0.5),
@@ -20,31 +21,26 @@ COMMANDS = {  # what is typed, and the seconds it may take
 }
 
 
-def seconds(arguments: list[str], digests_path: Path) -> float:
+def run(rounds: int, quick: bool) -> list[Row]:
+    """Runs every command in turn; with `quick` only the first."""
+    chosen = dict(list(COMMANDS.items())[:1]) if quick else COMMANDS
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "digests.json"
+        pinned = {name: f"registry.example/{repository(name)}@sha256:{'a' * 64}" for name in COMPONENTS}
+        path.write_text(json.dumps(pinned), encoding="utf-8")
+        contestants = {name: partial(seconds, arguments, path) for name, (arguments, _) in chosen.items()}
+        results = interleaved(contestants, rounds)
+    return [
+        Row(what=f"python -m pipeline {name}", values=[each["seconds"] for each in taken], at_most=chosen[name][1])
+        for name, taken in results.items()
+    ]
+
+
+def seconds(arguments: list[str], digests_path: Path) -> Result:
     """Runs a command to its end and returns its wall time."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "MNIST_PIPELINE_DIGESTS": str(digests_path)}
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments], env=environment, check=True, capture_output=True
     )
-    return time.perf_counter() - started
-
-
-def main() -> int:
-    """Prints a table; returns 1 if a median is over its limit."""
-    is_slow = False
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "digests.json"
-        pinned = {name: f"registry.example/{repository(name)}@sha256:{'a' * 64}" for name in COMPONENTS}
-        path.write_text(json.dumps(pinned), encoding="utf-8")
-        print(f"{'command':<28} {'median':>8} {'min':>8} {'max':>8} {'limit':>8}")
-        for name, (arguments, limit) in COMMANDS.items():
-            taken = [seconds(arguments, path) for _ in range(RUNS)]
-            median = statistics.median(taken)
-            is_slow |= median > limit
-            print(f"{name:<28} {median:7.2f}s {min(taken):7.2f}s {max(taken):7.2f}s {limit:7.1f}s")
-    return int(is_slow)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {"seconds": time.perf_counter() - started}
