@@ -31,7 +31,11 @@ def run(rounds: int, quick: bool) -> list[Row]:
         contestants = {name: partial(seconds, arguments, path) for name, (arguments, _) in chosen.items()}
         results = interleaved(contestants, rounds)
     return [
-        Row(what=f"python -m pipeline {name}", values=[each["seconds"] for each in taken], at_most=chosen[name][1])
+        Row(
+            what=f"python -m pipeline {name}",
+            values=[each["seconds"] for each in taken],
+            at_most=chosen[name][1],
+        )
         for name, taken in results.items()
     ]
 
