@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from components import registry_signing
 from components.bucket import Bucket, StoredObject
 from components.errors import DataError, UsageError
 from components.model_files import Digest, Digester, ModelFile, at_once
@@ -71,6 +72,7 @@ def read_champion(bucket: Bucket) -> Champion | None:
 
     Raises:
       DataError: a pointer to nothing, or a pointer or manifest that is damaged or altered.
+      GateError: the bucket needs signatures and the champion has none that verifies.
       StorageError: the bucket is missing, refuses or does not answer.
     """
     pointer, generation = read_pointer(bucket)
@@ -95,19 +97,25 @@ def published_versions(bucket: Bucket) -> list[str]:
     ]
 
 
-def read_manifest(bucket: Bucket, version: str) -> Manifest:
+def read_manifest(bucket: Bucket, version: str, *, signed: bool = True) -> Manifest:
     """Returns a version's checked manifest.
+
+    Args:
+      bucket: where from.
+      version: 64 hex digits.
+      signed: False to take it without the signature that the bucket needs, in order to sign it.
 
     Raises:
       UsageError: not a version's name.
       DataError: no such version, or a manifest that is damaged or altered.
+      GateError: the bucket needs signatures and this version has none that verifies.
     """
     if not is_version(version):
         raise UsageError(f"version={version[:80]!r}: must be 64 hex digits")
     content = bucket.read(manifest_name(version))
     if content is None:
         raise DataError(f"{bucket.uri}: no version {version}")
-    return _manifest_of(bucket, version, content.data)
+    return _manifest_of(bucket, version, content.data, signed=signed)
 
 
 def verify_serving(bucket: Bucket, champion: Champion) -> None:
@@ -155,13 +163,18 @@ def find_version(bucket: Bucket, text: str) -> str:
     return found[0]
 
 
-def verify_version(bucket: Bucket, version: str) -> Manifest:
+def verify_version(bucket: Bucket, version: str, *, signed: bool = True) -> Manifest:
     """Reads every byte of a version and returns its manifest if all are as it says.
+
+    Args:
+      bucket: where from.
+      version: 64 hex digits.
+      signed: as `read_manifest` takes it.
 
     Raises:
       DataError: naming the file that is altered, missing, or not in the manifest.
     """
-    manifest = read_manifest(bucket, version)
+    manifest = read_manifest(bucket, version, signed=signed)
     _verify_files(bucket, manifest, model_prefix(version))
     return manifest
 
@@ -244,9 +257,11 @@ def _check_names(bucket: Bucket, manifest: Manifest, prefix: str) -> None:
         raise DataError(f"{bucket.uri}/{name}: extra; the manifest does not list it")
 
 
-def _manifest_of(bucket: Bucket, version: str, data: bytes) -> Manifest:
+def _manifest_of(bucket: Bucket, version: str, data: bytes, *, signed: bool = True) -> Manifest:
     where = f"{bucket.uri}/{manifest_name(version)}"
     manifest = parse_manifest(data, where)
     if manifest.version != version:
         raise DataError(f"{where}: is the manifest of version {manifest.version}")
+    if signed:
+        registry_signing.check(bucket, version, data)
     return manifest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components.bucket import Bucket, StoredObject
-from components.errors import DataError
+from components.errors import DataError, GateError
 from components.model_files import GRAPH_FILE
 from components.registry import (
     SERVING,
@@ -88,12 +88,12 @@ def collect(bucket: Bucket, doomed: list[Doomed]) -> list[Doomed]:
 
 
 def _created(bucket: Bucket, version: str, objects: list[StoredObject]) -> str | None:
-    """Returns when a version was published; "" if it never was, None if its manifest is damaged."""
+    """Returns when a version was published; "" if it never was, None if its manifest is not in order."""
     if all(stored.name != manifest_name(version) for stored in objects):
         return ""
     try:
         return read_manifest(bucket, version).created
-    except DataError:
+    except (DataError, GateError):
         return None
 
 

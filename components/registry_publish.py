@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import registry_signing
 from components.bucket import Bucket, ConflictError, StoredObject
-from components.errors import DataError, GateError, StorageError
+from components.errors import DataError, GateError, StorageError, UsageError
 from components.model_files import GRAPH_FILE, ModelFile, describe, tree_hash
 from components.registry import (
     POINTER,
@@ -75,6 +76,7 @@ def publish(
     expected_pointer_generation: int,
     *,
     files: tuple[ModelFile, ...] | None = None,
+    signing_key: str | None = None,
 ) -> Published:
     """Publishes the SavedModel in `model_dir` and makes it the champion.
 
@@ -84,8 +86,11 @@ def publish(
       provenance: JSON values that the manifest keeps.
       expected_pointer_generation: the pointer's when the challenger was evaluated; 0 if there was no pointer.
       files: what `describe(model_dir)` returned, if the caller has it.
+      signing_key: PEM file with the private key that signs the manifest; None for no signature.
 
     Raises:
+      UsageError: the bucket needs signatures and there is no signing key.
+      GateError: the bucket needs signatures, and this version's does not verify with its key.
       ChampionMovedError: the pointer moved since, and not to this model; nothing was promoted.
       DataError: not a SavedModel, or the bucket holds other bytes under this model's name.
       StorageError: the bucket is missing, refuses or does not answer.
@@ -94,10 +99,17 @@ def publish(
     version = tree_hash(files)
     pointer, generation = read_pointer(bucket)
     _check_unmoved(pointer, generation, version, expected_pointer_generation)
+    is_required = registry_signing.required_key(bucket) is not None
+    if is_required and not signing_key:
+        raise UsageError(f"{bucket.uri}: needs signed models; set {registry_signing.SIGNING_KEY_VARIABLE}")
     if pointer and any(move.version == version for move in pointer.history):  # its files need not be sent
         manifest, created = _existing(bucket, version), False
     else:
         manifest, created = _stage(bucket, Path(model_dir), files, provenance)
+    if signing_key:
+        registry_signing.sign(bucket, version, manifest.encode(), signing_key)
+    if is_required:
+        registry_signing.check(bucket, version, manifest.encode())
     pointer, generation, promoted = _promote(bucket, pointer, generation, manifest)
     serve(bucket, pointer, manifest)
     return _outcome(bucket, pointer, generation, manifest, created=created, promoted=promoted)
@@ -164,7 +176,7 @@ def _stage(
 def _existing(bucket: Bucket, version: str) -> Manifest:
     """Returns the manifest of a version that is already there, if its files are."""
     _refresh_manifest(bucket, version)
-    manifest = read_manifest(bucket, version)
+    manifest = read_manifest(bucket, version, signed=False)
 
     def check(file: ModelFile) -> None:
         name = f"{model_prefix(version)}{file.path}"

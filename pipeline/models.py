@@ -1,6 +1,7 @@
 """`python -m pipeline models …`: look after the models that were published to a bucket."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -11,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from components import bucket as buckets
-from components import bucket_uri, registry, registry_gc, registry_publish
-from components.errors import DataError, StorageError, UsageError
+from components import bucket_uri, registry, registry_gc, registry_publish, registry_signing
+from components.errors import DataError, GateError, StorageError, UsageError
 from components.registry_manifest import Manifest, Pointer
 
 models_app = typer.Typer(no_args_is_help=True, help="List, verify, promote, roll back and clean up models.")
@@ -21,31 +22,42 @@ Bucket = Annotated[str, typer.Option(metavar="URI", help="gs://bucket/prefix or 
 Deadline = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Give a store up that fails for so long; default 120.")
 ]
+VerifyKey = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Public key (PEM) that signatures must verify with; the bucket's if not given."
+    ),
+]
 Version = Annotated[str, typer.Argument(help="The version's first 6 or more digits, or: champion.")]
 
 
 @models_app.command(name="list")
-def list_(bucket: Bucket = "", deadline: Deadline = None) -> None:
+def list_(bucket: Bucket = "", deadline: Deadline = None, verify_key: VerifyKey = None) -> None:
     """Show every published version, newest first, and which one is the champion."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     pointer, _ = registry.read_pointer(opened)
     manifests, damaged = [], []
     for version in registry.published_versions(opened):
         try:
             manifests.append(registry.read_manifest(opened, version))
-        except DataError as error:
-            damaged.append((version[:12], "", "", "damaged", str(error)))
+        except (DataError, GateError) as error:
+            damaged.append((version[:12], "", "", "refused", str(error)))
     manifests.sort(key=lambda manifest: manifest.created, reverse=True)
     rows = [*(_row(manifest, pointer) for manifest in manifests), *damaged]
     _table(("version", "accuracy", "created", "champion", "provenance"), rows)
     if damaged:
-        raise DataError(f"{opened.uri}: {len(damaged)} of {len(rows)} versions have a damaged manifest")
+        raise DataError(f"{opened.uri}: {len(damaged)} of {len(rows)} versions are refused")
 
 
 @models_app.command()
-def show(version: Version = "champion", bucket: Bucket = "", deadline: Deadline = None) -> None:
+def show(
+    version: Version = "champion",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: VerifyKey = None,
+) -> None:
     """Show where a version came from and what it consists of."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     manifest = registry.read_manifest(opened, registry.find_version(opened, version))
     pointer, _ = registry.read_pointer(opened)
     facts = [
@@ -69,9 +81,10 @@ def verify(
     ] = "",
     bucket: Bucket = "",
     deadline: Deadline = None,
+    verify_key: VerifyKey = None,
 ) -> None:
     """Read every byte and compare with the manifests; exit code not 0 if anything differs."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     if version:
         manifest = registry.verify_version(opened, registry.find_version(opened, version))
         typer.echo(f"verified {manifest.version}, {len(manifest.files)} files")
@@ -93,9 +106,11 @@ def verify(
 
 
 @models_app.command()
-def promote(version: Version, bucket: Bucket = "", deadline: Deadline = None) -> None:
+def promote(
+    version: Version, bucket: Bucket = "", deadline: Deadline = None, verify_key: VerifyKey = None
+) -> None:
     """Verify a version and make it the champion, without the gate: you decide."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     _promote(opened, registry.find_version(opened, version))
 
 
@@ -104,9 +119,10 @@ def rollback(
     version: Annotated[str, typer.Argument(help="Where to; the champion before this one if not given.")] = "",
     bucket: Bucket = "",
     deadline: Deadline = None,
+    verify_key: VerifyKey = None,
 ) -> None:
     """Verify an earlier version and make it the champion again."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     _promote(opened, registry.find_version(opened, version) if version else _previous(opened))
 
 
@@ -116,9 +132,10 @@ def download(
     version: Annotated[str, typer.Option(help="First digits of a version.")] = "champion",
     bucket: Bucket = "",
     deadline: Deadline = None,
+    verify_key: VerifyKey = None,
 ) -> None:
     """Download a version, verified; all of it or nothing."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     manifest = registry.download_version(opened, registry.find_version(opened, version), directory)
     typer.echo(f"downloaded {manifest.version} to {directory}")
 
@@ -129,9 +146,10 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     bucket: Bucket = "",
     deadline: Deadline = None,
+    verify_key: VerifyKey = None,
 ) -> None:
     """Delete old versions and unfinished ones; never the champion or anything of the last day."""
-    opened = _open(bucket, deadline)
+    opened = _open(bucket, deadline, verify_key)
     doomed = registry_gc.plan(opened, keep)
     gone = doomed if dry_run else registry_gc.collect(opened, doomed)
     for each in gone:
@@ -139,7 +157,37 @@ def gc(
     typer.echo(f"{len(gone)} of {len(doomed)} {'would go' if dry_run else 'gone'}")
 
 
-def _open(uri: str, deadline: float | None) -> buckets.Bucket:
+@models_app.command()
+def sign(
+    version: Version,
+    signing_key: Annotated[Path, typer.Option(metavar="FILE", help="Private key (PEM, elliptic curve).")],
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Verify a version's files and sign its manifest."""
+    opened = _open(bucket, deadline, None)
+    manifest = registry.verify_version(opened, registry.find_version(opened, version), signed=False)
+    registry_signing.sign(opened, manifest.version, manifest.encode(), signing_key)
+    registry_signing.check(opened, manifest.version, manifest.encode())
+    typer.echo(f"signed {manifest.version}")
+
+
+@models_app.command(name="require-signatures")
+def require_signatures(
+    verify_key: Annotated[Path, typer.Option(metavar="FILE", help="Public key (PEM) to verify with.")],
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Let the bucket refuse models that are not signed with this key, from now on."""
+    opened = _open(bucket, deadline, None)
+    registry_signing.require_signatures(opened, registry_signing.read_public_key(verify_key, "--verify-key"))
+    typer.echo(f"{opened.uri} needs signatures now")
+
+
+def _open(uri: str, deadline: float | None, verify_key: Path | None) -> buckets.Bucket:
+    if verify_key:
+        registry_signing.read_public_key(verify_key, "--verify-key")
+        os.environ[registry_signing.VERIFY_KEY_VARIABLE] = str(verify_key.resolve())
     if not uri:
         from pipeline.dag import LOCAL_BUCKET  # KFP takes seconds to import
 
@@ -167,10 +215,10 @@ def _previous(opened: buckets.Bucket) -> str:
     return version
 
 
-def _problem_of(check: Callable[[], object]) -> DataError | None:
+def _problem_of(check: Callable[[], object]) -> DataError | GateError | None:
     try:
         check()
-    except DataError as error:
+    except (DataError, GateError) as error:
         return error
     return None
 

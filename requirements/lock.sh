@@ -23,7 +23,7 @@ lock uv requirements/uv.in
 lock build requirements/build.in
 lock dev requirements/dev.in
 lock kfp requirements/kfp.in --no-deps -c requirements/dev.txt
-for name in local submit export ingest; do
+for name in local submit export ingest sign; do
     lock "$name" "requirements/$name.in" -c requirements/dev.txt
 done
 lock evaluate requirements/evaluate.in requirements/tensorflow-cpu.in -c requirements/dev.txt

@@ -1,6 +1,7 @@
 """export: a blessed SavedModel in, a published champion out."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from components.errors import DataError, RetryableError
 from components.export import limits, provenance, rematch, verdict
 from components.model_files import describe, tree_hash
 from components.registry_publish import ChampionMovedError, publish
+from components.registry_signing import SIGNING_KEY_VARIABLE
 
 PUBLISHED_FILE = "published.json"
 EVALUATIONS = 5  # evaluate's, and those against champions that came since
@@ -31,6 +33,8 @@ def export(
       bucket_uri: gs://bucket[/prefix], file:///directory or a local directory, made if it doesn't exist.
       published_dir: where published.json goes; it is written last.
 
+    With MODEL_SIGNING_KEY in the environment, a PEM file's path, the version's manifest is signed.
+
     Returns:
       What published.json holds: version, created (False if this model was there already), promoted (False if
       it was the champion already), model_uri, serving_uri, generation, parent.
@@ -48,10 +52,13 @@ def export(
     files = describe(model_dir)
     verdict.require_blessed(judged, tree_hash(files))
     bucket = open_bucket(bucket_uri)
+    signing_key = os.environ.get(SIGNING_KEY_VARIABLE) or None
     for _ in range(EVALUATIONS):
         facts = provenance.provenance(model_dir, judged)
         try:
-            outcome = publish(bucket, model_dir, facts, judged.pointer_generation, files=files)
+            outcome = publish(
+                bucket, model_dir, facts, judged.pointer_generation, files=files, signing_key=signing_key
+            )
             break
         except ChampionMovedError as moved:
             print(f"export: {moved}", flush=True)
