@@ -5,6 +5,7 @@ BUCKET ?=
 REGISTRY ?=
 TAG ?=
 TF_VARIANT ?= cpu
+ENV ?=
 ARGS ?=
 
 VENV := .venv
@@ -35,6 +36,15 @@ run-docker: $(VENV)/local  ## Run the pipeline with nothing but its images (BUCK
 
 sbom: $(VENV)/dev  ## List every locked package of each image with its hashes in output/sbom/*.cdx.json
 	python -m pipeline images sbom --tf-variant $(TF_VARIANT)
+
+submit: needs-env $(VENV)/submit  ## Run the pipeline on a platform (ENV=NAME, ARGS="--wait -p epochs=3" or "--dry-run")
+	python -m pipeline submit --env $(ENV) $(ARGS)
+
+schedule: needs-env $(VENV)/submit  ## Make the platform hold the schedules of pipeline/schedules (ENV=NAME)
+	python -m pipeline schedule apply --env $(ENV) $(ARGS)
+
+needs-env:
+	@test -n "$(ENV)" || { echo "error: ENV=NAME is missing; python -m pipeline env list names them" >&2; exit 2; }
 
 test: $(VENV)/dev  ## Run all tests but the notebook's
 	python -m pytest -m "not notebook" $(ARGS)
@@ -79,8 +89,12 @@ $(VENV)/local: requirements/local.txt $(VENV)/uv
 	$(INSTALL) $<
 	@touch $@
 
+$(VENV)/submit: requirements/submit.txt $(VENV)/local
+	$(INSTALL) $<
+	@touch $@
+
 $(VENV)/dev: requirements/dev.txt $(VENV)/local
 	$(INSTALL) $<
 	@touch $@
 
-.PHONY: help setup run images push run-docker sbom test test-notebook bench check fix compile golden clean
+.PHONY: help setup run images push run-docker sbom submit schedule needs-env test test-notebook bench check fix compile golden clean

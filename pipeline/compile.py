@@ -28,6 +28,7 @@ DEFAULT_ACCELERATOR_TYPE = {
     Target.VERTEX: "NVIDIA_TESLA_T4",  # a Vertex AI accelerator type
 }
 NO_ACCELERATOR = "none"
+WEBHOOK_VARIABLE = "NOTIFY_WEBHOOK"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,7 @@ def to_yaml(
     images: Mapping[str, str],
     nodes: Nodes,
     resources: Mapping[str, dag.Resources] = dag.RESOURCES,
+    webhook_secret: tuple[str, str] | None = None,
 ) -> str:
     """Compiles the DAG for `target`.
 
@@ -89,6 +91,7 @@ def to_yaml(
       images: component name to image reference; guests run in their host's.
       nodes: where train runs.
       resources: what each task asks of its node.
+      webhook_secret: KFP only; name and key of the Kubernetes secret that becomes notify's WEBHOOK_VARIABLE.
 
     Returns:
       The pipeline as YAML; for KFP with a second document where Kubernetes settings are needed.
@@ -96,7 +99,14 @@ def to_yaml(
     Raises:
       UsageError: a setting that the target would ignore.
     """
-    pipeline = placed_pipeline(lambda task: _place(task, target, nodes, resources[task.name]))
+
+    def place(task: dsl.PipelineTask) -> None:
+        _place(task, target, nodes, resources[task.name])
+        if webhook_secret and task.name == dag.NOTIFY_TASK:
+            name, key = webhook_secret
+            kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: WEBHOOK_VARIABLE})
+
+    pipeline = placed_pipeline(place)
     spec, *platform = compiled_documents(pipeline)
     use_images(spec, images)
     validate(spec, *platform)

@@ -94,6 +94,13 @@ class KfpNodes(_Section):
     spot: bool = False
 
 
+class SecretKey(_Section):
+    """One value of a Kubernetes secret in the runs' namespace."""
+
+    name: KubernetesName
+    key: Annotated[str, _matching(r"[A-Za-z0-9._-]+", "a key of a Kubernetes secret")]
+
+
 class VertexNodes(_Section):
     """Where train runs on Vertex AI, which picks the machine type by cpu, memory and accelerator.
 
@@ -154,6 +161,8 @@ class KfpEnvironment(_RemoteEnvironment):
         this pod) or `dex` (a session cookie, or a user name and password to get one with).
       namespace: the profile's namespace of a multi-user installation; leave it out for a single-user one.
       service_account: of the tasks' pods.
+      webhook_secret: the Kubernetes secret whose value is the address that notify tells; for a run whose
+        `notify_webhook` is not set otherwise.
       time_zone: the cluster's CRON_SCHEDULE_TIMEZONE, by which it reads every cron expression.
     """
 
@@ -167,6 +176,7 @@ class KfpEnvironment(_RemoteEnvironment):
     service_account: KubernetesName | None = None
     pipeline_root: str | None = None
     nodes: KfpNodes
+    webhook_secret: SecretKey | None = None
     cookie: SecretStr | None = None
     dex_username: SecretStr | None = None
     dex_password: SecretStr | None = None

@@ -38,7 +38,7 @@ def _declared(environment: "RemoteEnvironment", schedules: "list[ScheduleFile]")
     """Compiles once, and checks every schedule before the first one is touched."""
     from pipeline import schedule_files
     from pipeline.parameters import resolve
-    from pipeline.submit import package_for, submission_for
+    from pipeline.submit import fallbacks, package_for, submission_for
 
     if not schedules:
         return []
@@ -48,7 +48,7 @@ def _declared(environment: "RemoteEnvironment", schedules: "list[ScheduleFile]")
         values = resolve(
             package.documents[0],
             [],
-            fallbacks={"bucket_uri": environment.bucket_uri},
+            fallbacks=fallbacks(environment),
             mappings={f"{schedule.path}: parameters": schedule.parameters},
         )
         submission = submission_for(environment, package, values, schedule.name)

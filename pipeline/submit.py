@@ -15,7 +15,7 @@ import yaml
 
 from components.errors import UsageError
 from pipeline import dag, images
-from pipeline.compile import NO_ACCELERATOR, Nodes, to_yaml
+from pipeline.compile import NO_ACCELERATOR, WEBHOOK_VARIABLE, Nodes, to_yaml
 from pipeline.environments import KfpEnvironment, RemoteEnvironment
 from pipeline.platforms import Package, Submission
 from pipeline.targets import Target
@@ -30,9 +30,24 @@ def package_for(environment: RemoteEnvironment) -> Package:
       UsageError: no digests file, one for other images, a setting that the target would ignore.
     """
     references = _images(environment)
-    text = to_yaml(Target(environment.target), references, _nodes(environment), _resources(environment))
+    secret = environment.webhook_secret if isinstance(environment, KfpEnvironment) else None
+    text = to_yaml(
+        Target(environment.target),
+        references,
+        _nodes(environment),
+        _resources(environment),
+        webhook_secret=(secret.name, secret.key) if secret else None,
+    )
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     return Package(tuple(yaml.safe_load_all(text)), f"{images.git_tag()}-{digest}", text)
+
+
+def fallbacks(environment: RemoteEnvironment) -> dict[str, str]:
+    """Returns the environment's own values for parameters that are not set otherwise."""
+    values = {"bucket_uri": environment.bucket_uri}
+    if isinstance(environment, KfpEnvironment) and environment.webhook_secret:
+        values["notify_webhook"] = f"env:{WEBHOOK_VARIABLE}"
+    return values
 
 
 def submission_for(

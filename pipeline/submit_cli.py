@@ -51,11 +51,10 @@ def submit(
         return
     from pipeline.parameters import resolve
     from pipeline.platforms import open_platform
-    from pipeline.submit import describe, package_for, submission_for
+    from pipeline.submit import describe, fallbacks, package_for, submission_for
 
     package = package_for(environment)
-    fallbacks = {"bucket_uri": environment.bucket_uri}
-    values = resolve(package.documents[0], parameter, parameters, fallbacks=fallbacks)
+    values = resolve(package.documents[0], parameter, parameters, fallbacks=fallbacks(environment))
     submission = submission_for(environment, package, values, _identity(run_id, again=again))
     if dry_run:
         typer.echo(describe(environment, submission))

@@ -69,6 +69,17 @@ def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() 
     assert resources(spec, "train")["resourceMemoryLimit"] == "32G"
 
 
+def test_a_webhook_comes_from_a_kubernetes_secret_and_never_stands_in_the_yaml() -> None:
+    text = to_yaml(Target.KFP, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
+    _, platform = yaml.safe_load_all(text)
+    [secret] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-notify"][
+        "secretAsEnv"
+    ]
+    assert secret["keyToEnv"] == [{"envVar": "NOTIFY_WEBHOOK", "secretKey": "url"}]
+    with pytest.raises(UsageError, match=r"target vertex would ignore: platforms\.kubernetes"):
+        to_yaml(Target.VERTEX, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
+
+
 def test_a_cpu_pool_may_be_chosen_without_an_accelerator() -> None:
     spec, platform = yaml.safe_load_all(to_yaml(Target.KFP, IMAGES, Nodes("", selector={"pool": "cpu"})))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

@@ -118,6 +118,15 @@ def test_dry_run_shows_it_and_sends_nothing(home: Home) -> None:
     assert remotes.TOKEN not in shown.output
 
 
+def test_a_webhook_secret_of_the_environment_is_what_notify_reads(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}WEBHOOK_SECRET", '{"name": "mnist-notify", "key": "url"}')
+    shown = home.run("submit", "--dry-run").output
+    expected = "env:NOTIFY_WEBHOOK" if home.remote.kind == "kfp" else ""
+    assert f'notify_webhook    "{expected}"' in shown
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("FAILED", 10), ("HANG", 12)])
 def test_wait_exits_by_the_runs_end(home: Home, outcome: str, code: int) -> None:
     home.remote.server.outcome = outcome
