@@ -52,8 +52,9 @@ test: $(VENV)/dev  ## Run all tests but the notebook's
 test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length and compare with what it printed
 	python -m pytest -m notebook -s $(ARGS)
 
-test-kills: $(VENV)/dev  ## Kill a publisher at every boundary while a reader watches; prints what it saw
+test-kills: $(VENV)/dev  ## Kill publishers at every boundary and trainers anywhere; prints what came of it
 	python -m tests.publish_sweep
+	python -m tests.training_sweep
 
 bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")
 	python -m tests.benchmarks $(ARGS)

@@ -13,6 +13,7 @@ images, labels = data.train()
 import dataclasses
 import hashlib
 import json
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
@@ -192,6 +193,18 @@ def write(
     except OSError as error:
         raise StorageError(f"dataset directory {directory}: cannot be written: {error.strerror}") from error
     return facts
+
+
+def forget_pages(array: NDArray[Any]) -> None:
+    """Gives a memory-mapped array's pages back to the system; it reads them again when they are asked for.
+
+    Otherwise every row that was read once counts as this process's memory until the end.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def class_counts(labels: Labels) -> list[int]:

@@ -80,7 +80,7 @@ def run(
         spec,
         [*parameter, *([f"bucket_uri={bucket}"] if bucket else [])],
         parameters,
-        fallbacks={"bucket_uri": dag.LOCAL_BUCKET},
+        fallbacks={"bucket_uri": dag.LOCAL_BUCKET, "checkpoint_uri": dag.LOCAL_CHECKPOINTS},
     )
     arguments = local.on_this_machine(arguments)
     if runner is Runner.DOCKER:

@@ -47,6 +47,7 @@ GPU_TASK = "train"
 NOTIFY_TASK = "notify"
 GPU_COUNT = 1
 LOCAL_BUCKET = "output/bucket"
+LOCAL_CHECKPOINTS = "output/checkpoints"
 
 
 def _configure(task: dsl.PipelineTask, *, cache: bool = False) -> None:
@@ -78,6 +79,9 @@ def mnist_pipeline(
     batch_size: int = 64,
     learning_rate: float = 0.001,
     seed: int = 0,
+    precision: str = "float32",
+    resident_bytes: int = 2_000_000_000,
+    checkpoint_uri: str = "",
     min_accuracy: float = 0.97,
     min_digit_recall: float = 0.93,
     min_improvement: float = 0.0,
@@ -101,6 +105,9 @@ def mnist_pipeline(
         batch_size: Rows per optimiser update.
         learning_rate: RMSprop step size.
         seed: First weights and row order are functions of it.
+        precision: What train computes in; float32, mixed_bfloat16 or mixed_float16.
+        resident_bytes: Rows of at most so many bytes stay on the device, others are streamed to it.
+        checkpoint_uri: Where an interrupted train goes on from; gs://bucket/prefix or a directory.
         min_accuracy: Floor for the test accuracy, a fraction.
         min_digit_recall: Floor for the recall of the weakest digit, a fraction.
         min_improvement: By how much the champion's accuracy must be beaten, a fraction.
@@ -133,6 +140,7 @@ def mnist_pipeline(
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=seed,
+            precision=precision,
         )
         _configure(looked_up)
         with dsl.If(looked_up.output == True, name="changed"):  # noqa: E712  # KFP builds an expression
@@ -144,6 +152,9 @@ def mnist_pipeline(
                 batch_size=batch_size,
                 learning_rate=learning_rate,
                 seed=seed,
+                precision=precision,
+                resident_bytes=resident_bytes,
+                checkpoint_uri=checkpoint_uri,
             )
             _configure(trained)
             evaluated = evaluate(

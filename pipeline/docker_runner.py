@@ -85,6 +85,7 @@ def for_run(
         compilation.images_of(spec),
         runs_dir=runs_dir,
         bucket_uri=arguments["bucket_uri"],
+        checkpoint_uri=arguments["checkpoint_uri"],
         mirror=arguments["mirror"],
         network=options.network,
         gpus=options.gpus,
@@ -98,6 +99,7 @@ def docker_runner(
     *,
     runs_dir: Path,
     bucket_uri: str = "",
+    checkpoint_uri: str = "",
     mirror: str = "",
     network: str = NO_NETWORK,
     gpus: str = "",
@@ -108,7 +110,8 @@ def docker_runner(
     Args:
       images_by_component: image references that the compiled pipeline names.
       runs_dir: where the runs' artifacts go; made if it doesn't exist. KFP mounts its run's folder.
-      bucket_uri: a local one is made if it doesn't exist, and mounted writable.
+      bucket_uri: a local one is made if it doesn't exist, and mounted writable; so is `checkpoint_uri`.
+      checkpoint_uri: where train saves what it has.
       mirror: a local one is mounted read-only.
       network: an engine network (`bridge`, `host`, …) or `none`.
       gpus: `all`, a count, or empty for none.
@@ -123,7 +126,12 @@ def docker_runner(
     from kfp.local import docker_task_handler
 
     confinement = run_arguments(
-        runs_dir=runs_dir, bucket_uri=bucket_uri, mirror=mirror, network=network, gpus=gpus
+        runs_dir=runs_dir,
+        bucket_uri=bucket_uri,
+        checkpoint_uri=checkpoint_uri,
+        mirror=mirror,
+        network=network,
+        gpus=gpus,
     )
     run_id = uuid.uuid4().hex
     label = f"{RUN_LABEL}={run_id}"
@@ -188,7 +196,9 @@ def _check_image(client: "docker.DockerClient", reference: str) -> dict[str, str
     return labels
 
 
-def run_arguments(*, runs_dir: Path, bucket_uri: str, mirror: str, network: str, gpus: str) -> dict[str, Any]:
+def run_arguments(
+    *, runs_dir: Path, bucket_uri: str, checkpoint_uri: str = "", mirror: str, network: str, gpus: str
+) -> dict[str, Any]:
     """Returns what every container is started with: nothing writable but its outputs, /tmp and the bucket.
 
     Raises:
@@ -199,9 +209,10 @@ def run_arguments(*, runs_dir: Path, bucket_uri: str, mirror: str, network: str,
 
     _writable_dir("--runs-dir", runs_dir)
     mounts = []
-    if bucket_dir := _local_dir("bucket_uri", bucket_uri, network):
-        _writable_dir("bucket_uri", bucket_dir)
-        mounts.append(Mount(str(bucket_dir), str(bucket_dir), type="bind"))
+    for field, uri in {"bucket_uri": bucket_uri, "checkpoint_uri": checkpoint_uri}.items():
+        if directory := _local_dir(field, uri, network):
+            _writable_dir(field, directory)
+            mounts.append(Mount(str(directory), str(directory), type="bind"))
     if mirror_dir := _local_dir("mirror", mirror, network):
         if not mirror_dir.is_dir():
             raise StorageError(f"mirror={mirror}: is not a directory")

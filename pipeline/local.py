@@ -21,7 +21,6 @@ import yaml
 from kfp import components as kfp_components
 from kfp import local
 
-from components import bucket_uri as bucket_uris
 from components.bucket import check_writable
 from components.errors import DataError, StorageError
 from components.registry import model_prefix
@@ -54,14 +53,14 @@ def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       StorageError: it cannot; nothing was started.
     """
-    bucket_uri = arguments["bucket_uri"]
-    if bucket_uris.parse(bucket_uri).is_local and not bucket_uri.startswith("file://"):
-        bucket_uri = str(Path(bucket_uri).resolve())
-    check_writable(bucket_uri)
-    mirror = arguments["mirror"]
-    if mirror and "://" not in mirror:
-        mirror = str(Path(mirror).resolve())
-    return {**arguments, "bucket_uri": bucket_uri, "mirror": mirror}
+    paths = {name: arguments[name] for name in ("bucket_uri", "checkpoint_uri", "mirror")}
+    for name, uri in paths.items():
+        if uri and "://" not in uri:
+            paths[name] = str(Path(uri).resolve())
+    check_writable(paths["bucket_uri"])
+    if paths["checkpoint_uri"]:
+        check_writable(paths["checkpoint_uri"])
+    return {**arguments, **paths}
 
 
 def run(

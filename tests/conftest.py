@@ -16,6 +16,7 @@ pytest_plugins = ["tests.gcs_fixtures"]
 
 TRAINING_ROWS = 1_000  # of the real 60,000; the rest validates
 FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True, "augment_factor": 1}
+TRAINS_ALONE: dict[str, Any] = {"precision": "float32", "resident_bytes": 2_000_000_000, "checkpoint_uri": ""}
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +46,13 @@ def train_model(dataset_dir: str, tmp_path_factory: pytest.TempPathFactory) -> T
             "batch_size": 64,
             "learning_rate": 0.001,
             "seed": 0,
+            **TRAINS_ALONE,
         }
         core.train(
             dataset_dir=dataset_dir,
             model_dir=str(directory / "model"),
             curves_path=str(directory / "curves.html"),
+            events_dir=str(directory / "events"),
             **(parameters | changes),
         )
         return directory / "model"

@@ -22,6 +22,7 @@ PARAMETERS: dict[str, Any] = {
     "batch_size": 64,
     "learning_rate": 0.001,
     "seed": 0,
+    "precision": "float32",
 }
 
 
@@ -68,6 +69,7 @@ def test_the_same_is_not_trained_twice_and_says_so(
         {"batch_size": 32},
         {"learning_rate": 0.01},
         {"seed": 1},
+        {"precision": "mixed_bfloat16"},
     ],
 )
 def test_anything_else_is_trained(bucket_dir: Path, change: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from components import serving
 from components.dataset import Dataset
 from components.errors import DataError, UsageError
 from components.train import core
-from tests.conftest import TrainModel
+from tests.conftest import TRAINS_ALONE, TrainModel
 
 
 def tree(directory: Path) -> dict[str, str]:
@@ -64,6 +64,9 @@ def test_the_log_has_the_summary_and_a_line_per_epoch(
         ("learning_rate", float("nan")),
         ("learning_rate", float("inf")),
         ("seed", -1),
+        ("precision", "float64"),
+        ("resident_bytes", -1),
+        ("checkpoint_uri", "s3://checkpoints"),
     ],
 )
 def test_a_bad_parameter_is_refused_before_any_data_is_read(field: str, value: Any, tmp_path: Path) -> None:
@@ -74,13 +77,15 @@ def test_a_bad_parameter_is_refused_before_any_data_is_read(field: str, value: A
         "batch_size": 64,
         "learning_rate": 0.001,
         "seed": 0,
+        **TRAINS_ALONE,
         field: value,
     }
-    with pytest.raises(UsageError, match=rf"^{field}=.*: must be "):
+    with pytest.raises(UsageError, match=rf"^{field}=.*must be "):
         core.train(
             dataset_dir=str(tmp_path / "there is none"),
             model_dir=str(tmp_path / "model"),
             curves_path=str(tmp_path / "curves.html"),
+            events_dir=str(tmp_path / "events"),
             **parameters,
         )
     assert not list(tmp_path.iterdir())
@@ -105,5 +110,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_writes_nothing(
             batch_size=64,
             learning_rate=1e30,
             seed=0,
+            events_dir=str(tmp_path / "events"),
+            **TRAINS_ALONE,
         )
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "model").exists()

@@ -16,6 +16,7 @@ def lookup(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    precision: str,
 ) -> bool:
     """Says whether there is anything to train: the same may have been published already.
 
@@ -29,6 +30,7 @@ def lookup(
         batch_size: Rows per optimiser update.
         learning_rate: RMSprop step size.
         seed: First weights and row order are functions of it.
+        precision: What is computed in.
 
     Returns:
         False if a model of this data, this code and these parameters is published.
@@ -47,4 +49,5 @@ def lookup(
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=seed,
+            precision=precision,
         )

@@ -18,6 +18,7 @@ def lookup(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    precision: str,
 ) -> bool:
     """Compares what is about to be trained with every published version's provenance.
 
@@ -33,6 +34,7 @@ def lookup(
       batch_size: rows per optimiser update.
       learning_rate: RMSprop step size.
       seed: first weights and row order are functions of it.
+      precision: what is computed in.
 
     Returns:
       True if there is something to train.
@@ -54,6 +56,7 @@ def lookup(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
+        "precision": precision,
         "dataset_fingerprint": dataset_fingerprint,
     }
     same = _find(bucket.open_bucket(bucket_uri), code, wanted)

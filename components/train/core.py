@@ -1,13 +1,17 @@
 """Trains one digit classifier and writes it as a SavedModel. Source: notebook cells 3 to 6."""
 
-import math
-import time
+import os
 from pathlib import Path
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from components.dataset import Dataset
-from components.errors import DataError
-from components.train import curves, limits, loop, models, saved_model, styles
+from components.errors import RetryableError
+from components.train import cluster, curves, limits, loop, models, saved_model, styles
+from components.train.checkpoints import Checkpoints, run_fingerprint
+from components.train.run import Run
 
 
 def train(
@@ -15,25 +19,35 @@ def train(
     dataset_dir: str,
     model_dir: str,
     curves_path: str,
+    events_dir: str,
     model_style: str,
     hidden_units: list[int],
     epochs: int,
     batch_size: int,
     learning_rate: float,
     seed: int,
+    precision: str,
+    resident_bytes: int,
+    checkpoint_uri: str,
 ) -> dict[str, Any]:
     """Trains one digit classifier and exports it as a SavedModel.
+
+    With several workers, by `TF_CONFIG`, every one calls this; only the chief writes.
 
     Args:
       dataset_dir: a dataset artifact; images float32 [N, 784], labels [N] in 0..9.
       model_dir: where the SavedModel goes; its `serving_default` takes raw uint8 [N, 28, 28].
       curves_path: where the learning curves go, as one HTML page.
+      events_dir: where they go for TensorBoard.
       model_style: one of `styles.NOTEBOOK_HIDDEN_UNITS`.
       hidden_units: sizes of the relu layers; empty for the notebook's.
       epochs: passes over the training rows.
-      batch_size: rows per optimiser update.
+      batch_size: rows per optimiser update, over all replicas.
       learning_rate: RMSprop step size, > 0.
       seed: first weights and row order are functions of it.
+      precision: one of `limits.PRECISIONS`.
+      resident_bytes: rows of at most so many bytes stay on the device, others are streamed to it.
+      checkpoint_uri: where an interrupted run goes on from; "" to start anew each time.
 
     Returns:
       What is written beside the graph: the parameters above, the number of weights, the dataset's
@@ -41,7 +55,9 @@ def train(
 
     Raises:
       UsageError: a parameter is out of range; an unknown `model_style` lists the known ones.
-      DataError: the dataset is damaged, or the loss stopped being finite.
+      DataError: the dataset or a checkpoint is damaged, or the loss stopped being finite.
+      StorageError: checkpoints cannot be written.
+      RetryableError: asked to stop, or another worker is gone; a rerun goes on from the last checkpoint.
     """
     limits.check(
         model_style=model_style,
@@ -50,72 +66,68 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        precision=precision,
+        resident_bytes=resident_bytes,
+        checkpoint_uri=checkpoint_uri,
     )
     dataset = Dataset.open(dataset_dir)
     images, labels = dataset.train()
     limits.check_batch_size(batch_size, len(labels))
-
-    model = models.build(model_style, hidden_units, seed)
-    model.summary(line_length=80, print_fn=print)
-    trainer = loop.Trainer(
-        model, images, labels, batch_size=batch_size, learning_rate=learning_rate, seed=seed
-    )
-    history = _fit(trainer, dataset, epochs, learning_rate)
-
-    provenance = {
+    parameters = {
         "model_style": model_style,
         "hidden_units": list(styles.resolve_hidden_units(model_style, hidden_units)),
-        "requested_hidden_units": list(hidden_units),
+        "requested_hidden_units": [int(units) for units in hidden_units],
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
-        "parameters": model.count_params(),
-        "pixel_scale": dataset.pixel_scale,
+        "precision": precision,
         "dataset_fingerprint": dataset.fingerprint,
+    }
+    checkpoints = Checkpoints(checkpoint_uri, _fingerprint(parameters)) if checkpoint_uri else None
+
+    place = cluster.connect(os.environ.get("TF_CONFIG", ""))
+    limits.check_replicas(place.replicas, batch_size)
+    with place.scope():
+        model = models.build(model_style, hidden_units, seed, precision)
+    model.summary(line_length=80, print_fn=print)
+    trainer = loop.Trainer(
+        model,
+        images,
+        labels,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        resident_bytes=resident_bytes,
+        cluster=place,
+    )
+    try:
+        history = Run(trainer, dataset, epochs, checkpoints, events_dir, place.is_chief).to_the_end()
+    except cluster.LOST_WORKER as error:
+        raise RetryableError(f"another worker is gone: {str(error).strip().splitlines()[0]}") from None
+
+    # A model of its own: neither the strategy nor the precision of training is part of what is served.
+    trained = models.build(model_style, hidden_units, seed)
+    trained.set_weights(model.get_weights())
+    provenance = {
+        **parameters,
+        "parameters": trained.count_params(),
+        "pixel_scale": dataset.pixel_scale,
         "training_accuracy": history[-1].accuracy,
         "validation_accuracy": history[-1].validation_accuracy,
-        "weights_sha256": saved_model.weights_sha256(model),
+        "weights_sha256": saved_model.weights_sha256(trained),
     }
-    saved_model.write(model, model_dir, dataset.pixel_scale, provenance)
-    Path(curves_path).write_text(curves.to_html(_title(provenance), history))
+    if place.is_chief:
+        saved_model.write(trained, model_dir, dataset.pixel_scale, provenance)
+        Path(curves_path).write_text(curves.to_html(_title(provenance), history))
+        if checkpoints:
+            checkpoints.discard()
     return provenance
 
 
-def _fit(trainer: loop.Trainer, dataset: Dataset, epochs: int, learning_rate: float) -> list[curves.Epoch]:
-    validation_images, validation_labels = dataset.validation()
-    history = []
-    for epoch in range(1, epochs + 1):
-        started = time.monotonic()
-        for _ in trainer.run_epoch(epoch):
-            pass
-        scores = trainer.epoch_scores()
-        if not math.isfinite(scores.loss):
-            raise DataError(
-                f"loss became {scores.loss} in epoch {epoch} with learning_rate={learning_rate}: "
-                "must stay finite; nothing is exported"
-            )
-        validation = loop.score(trainer.model, validation_images, validation_labels)
-        history.append(
-            curves.Epoch(
-                epoch=epoch,
-                loss=scores.loss,
-                accuracy=scores.accuracy,
-                validation_loss=validation.loss,
-                validation_accuracy=validation.accuracy,
-                seconds=time.monotonic() - started,
-            )
-        )
-        print(_epoch_line(history[-1], epochs), flush=True)
-    return history
-
-
-def _epoch_line(epoch: curves.Epoch, epochs: int) -> str:
-    return (
-        f"epoch {epoch.epoch}/{epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
-        f"  validation loss {epoch.validation_loss:.4f}  validation accuracy {epoch.validation_accuracy:.4f}"
-        f"  {epoch.seconds:.1f} s"
-    )
+def _fingerprint(parameters: dict[str, Any]) -> str:
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    return run_fingerprint(parameters | versions, list(Path(__file__).parent.glob("*.py")))
 
 
 def _title(provenance: dict[str, Any]) -> str:

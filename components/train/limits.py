@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components import limits
+from components import bucket_uri, limits
 from components.errors import UsageError
 from components.train import styles
 
@@ -10,6 +10,8 @@ MAX_EPOCHS = 10_000
 MAX_HIDDEN_LAYERS = 16
 MAX_UNITS = 16_384
 MAX_SEED = 2**31 - 1
+MAX_BYTES = 2**50
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # Keras's names
 MAX_ROWS = 1_000_000_000
 
 
@@ -21,6 +23,9 @@ def check(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    precision: str,
+    resident_bytes: int,
+    checkpoint_uri: str,
 ) -> None:
     """Raises UsageError for the first parameter that is out of range; `check_batch_size` comes on top."""
     limits.one_of("model_style", model_style, styles.NOTEBOOK_HIDDEN_UNITS)
@@ -33,6 +38,10 @@ def check(
     limits.whole_number("epochs", epochs, 1, MAX_EPOCHS)
     limits.positive("learning_rate", learning_rate)
     limits.whole_number("seed", seed, 0, MAX_SEED)
+    limits.one_of("precision", precision, PRECISIONS)
+    limits.whole_number("resident_bytes", resident_bytes, 0, MAX_BYTES)
+    if checkpoint_uri:
+        bucket_uri.parse(checkpoint_uri, field="checkpoint_uri")
     check_batch_size(batch_size, MAX_ROWS)
 
 
@@ -40,3 +49,9 @@ def check_batch_size(batch_size: int, rows: int) -> None:
     """Raises UsageError unless a batch holds at least one row and at most all `rows` training rows."""
     if not 1 <= batch_size <= rows:
         raise UsageError(f"batch_size={batch_size}: must be from 1 to {rows}, the number of training rows")
+
+
+def check_replicas(replicas: int, batch_size: int) -> None:
+    """Raises UsageError if there are more replicas than rows in a batch to give them."""
+    if replicas > batch_size:
+        raise UsageError(f"batch_size={batch_size}: must be at least {replicas}, the number of replicas")

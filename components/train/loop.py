@@ -1,21 +1,43 @@
-"""The training loop: Keras `fit`'s maths, a whole run of batches as one compiled program.
+"""The training loop: Keras `fit`'s maths, many steps as one compiled program.
 
-Plain `fit` spends most of a small model's time between steps. Here the rows stay on the device, a batch
-is gathered by its place in the epoch's order, and the steps of a chunk run inside one XLA program with
-the stock Keras optimiser, loss and metrics.
+Plain `fit` spends most of a small model's time between steps. Here the rows stay on the device, a batch is
+gathered by its place in the epoch's order, and a chunk of steps runs inside one XLA program with the stock
+Keras optimiser, loss and metrics. Between two chunks the caller has a look at the world outside.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
+from numpy.typing import NDArray
 
-CHUNK_STEPS = 200  # steps between two looks at the world outside, about a fifth of a second on two cores
-SCORE_ROWS = 10_000  # rows a scoring step takes at once, which bounds its memory
+from components.dataset import forget_pages
+from components.train.cluster import Cluster
+
+CHUNK_STEPS = 200  # a fifth of a second on two cores
+READ_ROWS = 8_192
+ALIGNMENT = 64  # bytes
+SCORE_ROWS = 10_000  # rows that are scored at once, which bounds the memory for activations
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run is, and the sums behind the running means of its epoch.
+
+    Attributes:
+      epoch: the one being trained, from 1.
+      step: optimiser updates done in it.
+      loss_sum: over the rows of those updates, in nats.
+      right: rows among them that were classified right before their update.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    loss_sum: float = 0.0
+    right: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,88 +48,247 @@ class Scores:
     accuracy: float
 
 
-def epoch_order(rows: int, seed: int, epoch: int) -> npt.NDArray[np.int32]:
+def epoch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
     """Returns the order in which `epoch` visits the rows, int32 [rows]: a function of its arguments."""
     return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
 
 
 class Trainer:
-    """Trains `model` in place on rows that stay on the device.
+    """Trains `model` in place.
 
     Args:
-      model: float32 [N, 784] to probabilities float32 [N, 10].
+      model: float32 [N, 784] to probabilities float32 [N, 10], made in the scope of `cluster`.
       images: float32 [N, 784].
       labels: integers [N] in 0..9.
       batch_size: rows per optimiser update; the last batch of an epoch may be smaller, and is trained on.
       learning_rate: RMSprop step size.
       seed: every epoch's order is a function of it.
+      resident_bytes: rows of at most so many bytes stay on the device, others are streamed to it.
+      cluster: what to compute with; a batch is split over its replicas.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        images: npt.NDArray[np.float32],
-        labels: npt.NDArray[Any],
+        images: NDArray[np.float32],
+        labels: NDArray[Any],
         *,
         batch_size: int,
         learning_rate: float,
         seed: int,
+        resident_bytes: int,
+        cluster: Cluster,
     ) -> None:
         self.model = model
-        self.optimizer = keras.optimizers.RMSprop(learning_rate=learning_rate)
-        self.optimizer.build(model.trainable_variables)
-        self._loss = keras.losses.SparseCategoricalCrossentropy()
-        self._mean_loss = keras.metrics.Mean()
-        self._accuracy = keras.metrics.SparseCategoricalAccuracy()
-        self._images = tf.constant(images)
-        self._labels = tf.constant(labels, tf.int32)
+        self.learning_rate = learning_rate
+        self._cluster = cluster
+        with cluster.scope():
+            self.optimizer = _optimizer(model, learning_rate)
+        self._images, self._labels = images, labels
         self._batch_size = batch_size
         self._seed = seed
+        self.steps_per_epoch = -(-len(labels) // batch_size)
+        self._chunk_steps = max(1, min(CHUNK_STEPS, resident_bytes // (batch_size * images[:1].nbytes)))
+        is_resident = images.nbytes <= resident_bytes
+        self._resident = self._on_device(_read_rows(images), labels) if is_resident else None
+        self._run_steps = self._run_steps_here if cluster.strategy is None else self._run_steps_everywhere
 
-    def run_epoch(self, epoch: int) -> Iterator[int]:
-        """Runs one epoch; yields the number of optimiser updates done after every chunk of them."""
-        rows = len(self._labels)
-        order = epoch_order(rows, self._seed, epoch)
-        full_steps = rows // self._batch_size
-        in_batches = full_steps * self._batch_size
-        batches = tf.constant(order[:in_batches].reshape(full_steps, self._batch_size))
-        self._mean_loss.reset_state()
-        self._accuracy.reset_state()
-        for first in range(0, full_steps, CHUNK_STEPS):
-            last = min(first + CHUNK_STEPS, full_steps)
-            self._run_steps(batches, tf.constant(first), tf.constant(last))
-            yield last
-        if in_batches < rows:
-            self._run_last_step(tf.constant(order[in_batches:]))
-            yield full_steps + 1
+    def run_epoch(self, progress: Progress) -> Iterator[Progress]:
+        """Runs what is left of `progress`'s epoch; yields how far it is after every chunk of steps."""
+        order = epoch_order(len(self._labels), self._seed, progress.epoch)
+        batches, weights = _batches(order, self._batch_size, self._cluster.replicas)
+        for first in range(progress.step, self.steps_per_epoch, self._chunk_steps):
+            last = min(first + self._chunk_steps, self.steps_per_epoch)
+            if self._resident:
+                sums = self._run_steps(*self._resident, batches, weights, first, last)
+            else:
+                sums = self._run_streamed(batches[first:last], weights[first:last])
+            loss_sum, right = (float(value) for value in sums)
+            progress = dataclasses.replace(
+                progress, step=last, loss_sum=progress.loss_sum + loss_sum, right=progress.right + right
+            )
+            yield progress
 
-    def epoch_scores(self) -> Scores:
-        """The running means over the epoch's batches, as Keras `fit` prints them."""
-        return Scores(float(self._mean_loss.result()), float(self._accuracy.result()))
+    def epoch_scores(self, progress: Progress) -> Scores:
+        """The running means over a finished epoch's batches, as Keras `fit` prints them."""
+        return Scores(progress.loss_sum / len(self._labels), progress.right / len(self._labels))
+
+    def state(self) -> list[NDArray[Any]]:
+        """Everything that training changes: weights, seed generators, the optimiser's variables."""
+        return [np.asarray(variable) for variable in self._variables()]
+
+    def restore(self, state: Sequence[NDArray[Any]]) -> None:
+        """Takes back what `state` returned."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def _on_device(self, images: tf.Tensor, labels: NDArray[Any]) -> tuple[Any, Any]:
+        rows = images, tf.constant(labels, tf.int32)
+        strategy = self._cluster.strategy
+        if strategy is None:
+            return rows
+        images, labels = (
+            strategy.experimental_distribute_values_from_function(lambda _, part=part: part) for part in rows
+        )
+        return images, labels
+
+    def _run_streamed(self, batches: NDArray[np.int32], weights: NDArray[np.float32]) -> Any:
+        """Brings only the rows of these steps to the device, in the order in which they are used."""
+        missing = self._chunk_steps - len(batches)  # one shape, one program
+        rows = batches.reshape(-1)
+        images = np.zeros((self._chunk_steps * batches[0].size, self._images.shape[1]), np.float32)
+        labels = np.zeros(len(images), np.int32)
+        images[: len(rows)] = self._images[rows]
+        labels[: len(rows)] = self._labels[rows]
+        forget_pages(self._images)
+        places = np.arange(len(images), dtype=np.int32).reshape(self._chunk_steps, *batches.shape[1:])
+        weights = np.pad(weights, ((0, missing), (0, 0), (0, 0)))
+        on_device = self._on_device(tf.constant(images), labels)
+        return self._run_steps(*on_device, places, weights, 0, len(batches))
+
+    def _run_steps_here(
+        self, images: Any, labels: Any, batches: Any, weights: Any, first: int, last: int
+    ) -> tuple[Any, Any]:
+        arguments = (tf.constant(each) for each in (batches, weights, first, last))
+        loss_sum, right = self._compiled_steps(images, labels, *arguments)
+        return loss_sum, right
 
     @tf.function(jit_compile=True)
-    def _run_steps(self, batches: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
-        for step in tf.range(first, last):
-            self._update(batches[step])
+    def _compiled_steps(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        batches: tf.Tensor,
+        weights: tf.Tensor,
+        first: tf.Tensor,
+        last: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Runs steps `first` to `last`; returns the summed loss and the number of right answers."""
+        loss_sum = right = tf.constant(0.0)
+        step = first
+        while step < last:  # `tf.range(first, last)` would be compiled anew for every pair of numbers
+            step_loss, step_right = self._update(images, labels, batches[step, 0], weights[step, 0])
+            loss_sum += step_loss
+            right += step_right
+            step += 1
+        return loss_sum, right
 
-    @tf.function(jit_compile=True)
-    def _run_last_step(self, batch: tf.Tensor) -> None:
-        self._update(batch)
+    def _run_steps_everywhere(
+        self, images: Any, labels: Any, batches: Any, weights: Any, first: int, last: int
+    ) -> tuple[Any, Any]:
+        """As `_run_steps_here` on every replica; XLA has no reduction over workers, so without it."""
+        loss_sum = right = 0.0
+        for step in range(first, last):
+            sums = self._replicated_step(
+                images, labels, tf.constant(batches[step]), tf.constant(weights[step])
+            )
+            loss_sum += sums[0]
+            right += sums[1]
+        return loss_sum, right
 
-    def _update(self, batch: tf.Tensor) -> None:
-        """One optimiser update on the rows whose numbers are in `batch`, int32 [B]."""
-        images = tf.gather(self._images, batch)  # (B, 784)
-        labels = tf.gather(self._labels, batch)  # (B,)
+    @tf.function
+    def _replicated_step(
+        self, images: Any, labels: Any, batch: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            total = tf.reduce_sum(weights)
+            return self._update(images, labels, batch[replica], weights[replica], total)
+
+        strategy = self._cluster.strategy
+        assert strategy is not None
+        sums = strategy.run(update, args=(images, labels))
+        return tuple(strategy.experimental_local_results(each)[0] for each in sums)
+
+    def _update(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        batch: tf.Tensor,
+        weights: tf.Tensor,
+        total: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One optimiser update by the mean loss over the rows of a batch.
+
+        Args:
+          batch: row numbers, int32 (B,), this replica's.
+          weights: 1 for a row of the batch, 0 for one that only fills it up, (B,).
+          total: weight of the whole batch, over all replicas; None for one replica.
+
+        Returns:
+          Summed loss and number of right answers over the whole batch.
+        """
+        images, labels = tf.gather(images, batch), tf.gather(labels, batch)  # (B, 784), (B,)
+        total = tf.reduce_sum(weights) if total is None else total
         with tf.GradientTape() as tape:
             probabilities = self.model(images, training=True)  # (B, 10)
-            loss = self._loss(labels, probabilities)
+            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)  # (B,)
+            loss_sum = tf.reduce_sum(losses * weights)
+            loss = self.optimizer.scale_loss(loss_sum / total)  # by 1, but for float16
         gradients = tape.gradient(loss, self.model.trainable_variables)
+        right = tf.reduce_sum(keras.metrics.sparse_categorical_accuracy(labels, probabilities) * weights)
+        # Under a strategy Keras's optimiser sums the gradients over the replicas itself.
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        self._mean_loss.update_state(loss, sample_weight=tf.shape(labels)[0])
-        self._accuracy.update_state(labels, probabilities)
+        return self._over_replicas(loss_sum, right)
+
+    def _over_replicas(self, loss_sum: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._cluster.strategy is None:
+            return loss_sum, right
+        context = tf.distribute.get_replica_context()
+        loss_sum, right = context.all_reduce(tf.distribute.ReduceOp.SUM, [loss_sum, right])
+        return loss_sum, right
 
 
-def score(model: keras.Model, images: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> Scores:
+def _optimizer(model: keras.Model, learning_rate: float) -> keras.Optimizer:
+    """RMSprop as the notebook has it; float16 needs its loss scaled, or small gradients become 0."""
+    optimizer = keras.optimizers.RMSprop(learning_rate=learning_rate)
+    if any(layer.dtype_policy.name == "mixed_float16" for layer in model.layers):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _read_rows(images: NDArray[np.float32]) -> tf.Tensor:
+    """Copies memory-mapped rows to the device, holding them in memory once.
+
+    `tf.constant` would copy them a second time; through DLPack TensorFlow takes over the array, if it begins
+    where TensorFlow wants its tensors to.
+    """
+    buffer = np.empty(images.nbytes + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    rows = buffer[start : start + images.nbytes].view(np.float32).reshape(images.shape)
+    for first in range(0, len(images), READ_ROWS):
+        rows[first : first + READ_ROWS] = images[first : first + READ_ROWS]
+        forget_pages(images)
+    tensor = tf.experimental.dlpack.from_dlpack(rows.__dlpack__())
+    if not tf.config.list_logical_devices("GPU"):
+        return tensor
+    with tf.device("/GPU:0"):
+        return tf.identity(tensor)
+
+
+def _batches(
+    order: NDArray[np.int32], batch_size: int, replicas: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Cuts an epoch's order into equal parts, one per step and replica, filled up with rows of weight 0.
+
+    Returns:
+      Row numbers int32 and weights float32, both [steps, replicas, rows].
+    """
+    steps = -(-len(order) // batch_size)
+    part = -(-batch_size // replicas)
+    places = np.arange(steps * batch_size).reshape(steps, batch_size)
+    places = np.pad(places, ((0, 0), (0, replicas * part - batch_size)), constant_values=len(order))
+    is_row = places < len(order)
+    batches = np.where(is_row, order[np.where(is_row, places, 0)], order[0])
+    shape = steps, replicas, part
+    return batches.astype(np.int32).reshape(shape), is_row.astype(np.float32).reshape(shape)
+
+
+def score(model: keras.Model, images: NDArray[np.float32], labels: NDArray[Any]) -> Scores:
     """Scores `model` on rows it does not train on; shapes as for `Trainer`."""
     loss = accuracy = 0.0
     for first in range(0, len(labels), SCORE_ROWS):

@@ -1,0 +1,12 @@
+"""`python -m tests.training_process JSON`: one call of train's core, in a process that can be killed."""
+
+import json
+import sys
+
+from components.errors import reported
+
+if __name__ == "__main__":
+    from components.train import core
+
+    with reported():
+        core.train(**json.loads(sys.argv[1]))
