@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # half of the time that --help takes is importing rich
     help="Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI.",
 )
 app.add_typer(image_build.app, name="images")

@@ -143,3 +143,16 @@ def test_there_is_a_file_for_each_cell_of_the_notebook(spec: dict[str, Any]) -> 
     for cell in cells.values():
         assert (cell["pixel_scale"], cell["batch_size"]) == (225.0, 64)
         assert (cell["validation_rows"], cell["holdout"]) == (10_000, False)
+
+
+def test_a_mapping_that_was_read_already_is_typed_and_named_like_a_file(spec: dict[str, Any]) -> None:
+    given = {"nightly.yaml: parameters": {"epochs": 3, "bucket_uri": "gs://b"}}
+    assert resolve(spec, ["seed=1"], mappings=given)["epochs"] == 3
+    for wrong, message in (
+        ({"epoch": 3}, "epoch: no such parameter (from nightly.yaml: parameters); did you mean epochs?"),
+        ({"epochs": "ten"}, "epochs='ten': must be a whole number (from nightly.yaml: parameters)"),
+        ({"epochs": 0}, "epochs=0: must be a whole number from 1 to 10000 (from nightly.yaml: parameters)"),
+    ):
+        with pytest.raises(UsageError) as error:
+            resolve(spec, [BUCKET], mappings={"nightly.yaml: parameters": wrong})
+        assert message in str(error.value)
