@@ -146,7 +146,7 @@ def test_there_is_a_file_for_each_cell_of_the_notebook(spec: dict[str, Any]) -> 
 
 
 def test_a_mapping_that_was_read_already_is_typed_and_named_like_a_file(spec: dict[str, Any]) -> None:
-    given = {"nightly.yaml: parameters": {"epochs": 3, "bucket_uri": "gs://b"}}
+    given = {"nightly.yaml: parameters": {"epochs": 3, "bucket_uri": "gs://models"}}
     assert resolve(spec, ["seed=1"], mappings=given)["epochs"] == 3
     for wrong, message in (
         ({"epoch": 3}, "epoch: no such parameter (from nightly.yaml: parameters); did you mean epochs?"),
