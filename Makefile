@@ -98,4 +98,4 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/local
 	$(INSTALL) $<
 	@touch $@
 
-.PHONY: help setup run images push run-docker sbom submit schedule needs-env test test-notebook bench check fix compile golden clean
+.PHONY: help setup run images push run-docker sbom submit schedule needs-env test test-notebook test-kills bench check fix compile golden clean
