@@ -53,6 +53,12 @@ def required_key(bucket: Bucket) -> str | None:
     return key
 
 
+def check_signing_key(bucket: Bucket) -> None:
+    """Raises UsageError, before any work, if models here need a signature and there is no key for it."""
+    if required_key(bucket) is not None and not os.environ.get(SIGNING_KEY_VARIABLE):
+        raise UsageError(f"{bucket.uri}: needs signed models; set {SIGNING_KEY_VARIABLE}")
+
+
 def require_signatures(bucket: Bucket, public_key: str) -> None:
     """Configures the bucket to need signatures that verify with `public_key` (PEM)."""
     existing = bucket.read(POLICY)

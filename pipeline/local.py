@@ -21,9 +21,10 @@ import yaml
 from kfp import components as kfp_components
 from kfp import local
 
-from components.bucket import check_writable
+from components.bucket import check_writable, open_bucket
 from components.errors import DataError, StorageError
 from components.registry import model_prefix
+from components.registry_signing import check_signing_key
 from pipeline.local_log import RunLog
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if uri and "://" not in uri:
             paths[name] = str(Path(uri).resolve())
     check_writable(paths["bucket_uri"])
+    check_signing_key(open_bucket(paths["bucket_uri"]))
     if paths["checkpoint_uri"]:
         check_writable(paths["checkpoint_uri"])
     return {**arguments, **paths}

@@ -24,12 +24,21 @@ def show(outcome: Outcome) -> None:
     ]
     if outcome.model_uri:
         rows.append(("model", _relative(outcome.model_uri)))
-        rows.append(("load", _load_command(_relative(outcome.model_uri))))
+        rows.append(_use(_relative(outcome.model_uri)))
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     for name, text in rows:
         console.print(f"[bold]{name:<9}[/] ", end="")
         console.print(text, markup=False)
+
+
+def _use(model_uri: str) -> tuple[str, str]:
+    """The command that loads the model; that fetches it, verified, where TensorFlow cannot read it."""
+    if "://" not in model_uri:
+        return "load", _load_command(model_uri)
+    bucket_uri, _, version = model_uri.removesuffix("/model").rpartition("/versions/")
+    fetch = f"models download output/model --version {version[:12]} --bucket {shlex.quote(bucket_uri)}"
+    return "download", f"{shlex.quote(_relative(sys.executable))} -m pipeline {fetch}"
 
 
 def _load_command(model_uri: str) -> str:

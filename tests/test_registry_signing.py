@@ -12,7 +12,7 @@ from components.bucket import Bucket, open_bucket
 from components.errors import DataError, GateError, UsageError
 from components.registry import download_version, read_champion, verify_version
 from components.registry_publish import promote_version, publish
-from components.registry_signing import read_public_key, require_signatures
+from components.registry_signing import check_signing_key, read_public_key, require_signatures
 from pipeline.models import models_app
 from tests.test_registry import contents, make_model
 
@@ -66,6 +66,15 @@ def test_nothing_is_published_without_a_key(bucket: Bucket, model_dir: Path) -> 
     with pytest.raises(UsageError, match="needs signed models; set MODEL_SIGNING_KEY"):
         publish(bucket, model_dir, {}, 0)
     assert contents(bucket) == before
+
+
+def test_a_missing_key_is_known_before_training(
+    bucket: Bucket, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="needs signed models; set MODEL_SIGNING_KEY"):
+        check_signing_key(bucket)
+    monkeypatch.setenv("MODEL_SIGNING_KEY", keys[0])
+    check_signing_key(bucket)
 
 
 def test_a_model_signed_with_another_key_is_not_promoted(
