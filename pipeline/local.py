@@ -82,14 +82,20 @@ def run(
     """
     pipeline_root = _new_run_dir(runs_dir)
     log = RunLog(pipeline_root / "run.log")
-    with _task_environment(), log.capturing():
+    # Containers are stopped by their runner; a process of this terminal gets Ctrl-C itself.
+    interrupts = contextlib.nullcontext() if runner else log.waiting_for_the_task()
+    with _task_environment(), log.capturing(), interrupts:
         local.init(
             runner=runner or local.SubprocessRunner(use_venv=False),
             pipeline_root=str(pipeline_root),
             raise_on_error=False,
         )
         pipeline = kfp_components.load_component_from_text(yaml.safe_dump(_with_retries(spec, retries)))
-        pipeline(**arguments)
+        try:
+            pipeline(**arguments)
+        except KeyboardInterrupt:
+            if not log.failed_task:  # else it only kept the interrupted task from being tried again
+                raise
     if log.failed_task:
         raise log.error()
     return _outcome(spec, arguments["bucket_uri"], pipeline_root, log)

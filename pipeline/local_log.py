@@ -3,16 +3,18 @@
 import contextlib
 import io
 import re
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 from rich.console import Console
 
-from components.errors import ERRORS, PipelineError
+from components.errors import ERRORS, PipelineError, RetryableError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"INFO - Executing task '([^']+)'")
@@ -39,6 +41,7 @@ class RunLog(io.TextIOBase):
         self._error: tuple[str, str] | None = None  # of the task that is running
         self._failure: tuple[str, str] | None = None  # of failed_task
         self._line = ""
+        self._interrupted = False
         self._in_task = self._in_dump = False
         self._task_started = 0.0
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)  # before it is taken over
@@ -51,6 +54,22 @@ class RunLog(io.TextIOBase):
             warnings.simplefilter("ignore")
             with contextlib.redirect_stdout(self):
                 yield
+
+    @contextlib.contextmanager
+    def waiting_for_the_task(self) -> Iterator[None]:
+        """Leaves a first Ctrl-C to the running task, which saves what it has; a second one ends this too."""
+
+        def take(_number: int, _frame: FrameType | None) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+            self._console.print("[bold]interrupted[/]: waiting for the task to save; Ctrl-C again to give up")
+
+        before = signal.signal(signal.SIGINT, take)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def writable(self) -> bool:
         """Says yes, as a stream must."""
@@ -68,6 +87,8 @@ class RunLog(io.TextIOBase):
 
     def error(self) -> PipelineError:
         """Returns the failed task's own error; where it left none, a pointer to its log."""
+        if self._failure is None and self._interrupted:
+            return RetryableError(f"{self.failed_task}: interrupted")
         if self._failure is None:
             return PipelineError(f"{self.failed_task} failed without an error line; see {self.path}")
         kind, message = self._failure
@@ -91,6 +112,8 @@ class RunLog(io.TextIOBase):
             self._console.print(f"  {line}", style="dim", markup=False)
 
     def _start(self, task: str) -> None:
+        if self._interrupted and task == self.failed_task:
+            raise KeyboardInterrupt  # not once more, whatever the retries
         again = " again" if task in self.started else ""
         self.started.add(task)
         self._in_task, self._in_dump, self._task_started = True, False, time.monotonic()

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,11 @@ def test_a_run_ends_with_an_accuracy_and_a_model_that_answers_raw_pixels(
 
 def test_a_run_leaves_nothing_outside_its_folders(first_run: FirstRun) -> None:
     assert [path.name for path in first_run.home.iterdir()] == ["output"]
-    assert sorted(path.name for path in (first_run.home / "output").iterdir()) == ["bucket", "runs"]
+    assert sorted(path.name for path in (first_run.home / "output").iterdir()) == [
+        "bucket",
+        "checkpoints",
+        "runs",
+    ]
 
 
 def test_the_same_run_from_yaml_publishes_nothing_new(first_run: FirstRun) -> None:
@@ -166,6 +171,36 @@ def test_a_failing_task_gives_its_exit_code_and_its_own_line_last(tmp_path: Path
     assert str(mirror) in line
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "output" / "bucket").exists()
+
+
+def test_ctrl_c_saves_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
+    long = {**QUICK, "epochs": 60, "batch_size": 4, "model_style": "functional"}
+    assignments = [f"-p{name}={json.dumps(value).strip(chr(34))}" for name, value in long.items()]
+    command = [sys.executable, "-m", "pipeline", "run", "--retries", "2", *assignments]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        for line in process.stdout or ():
+            if line.startswith("  epoch 3/"):
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+                break
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == 75, output + error
+    assert "train started again" not in output
+    (line,) = error.strip().splitlines()
+    assert line.startswith("error: train: stopped by SIGINT in epoch ")
+    assert line.endswith("; a rerun goes on from there")
+    done = pipeline(cwd=tmp_path, **long)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed in epoch " in done.stdout
+    assert "epoch 2/60" not in done.stdout
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 @pytest.mark.parametrize(
