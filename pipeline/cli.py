@@ -116,12 +116,14 @@ def compile_(
 ) -> None:
     """Compile the DAG to YAML, checked against the pipeline-spec schema."""
     from pipeline import images
-    from pipeline.compile import nodes_for, to_yaml
+    from pipeline.compile import nodes_for, to_documents, to_yaml
 
     references = images.resolve(registry=registry, tag=tag, digests_path=digests)
     selector = dict(_label(text) for text in node_selector)
     compiled = {
-        each: to_yaml(each, references, nodes_for(each, accelerator_type, accelerator_count, selector))
+        each: to_yaml(
+            to_documents(each, references, nodes_for(each, accelerator_type, accelerator_count, selector))
+        )
         for each in target
     }
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.errors import UsageError
 from pipeline import dag, images
-from pipeline.compile import NO_ACCELERATOR, WEBHOOK_VARIABLE, Nodes, to_yaml
+from pipeline.compile import NO_ACCELERATOR, WEBHOOK_VARIABLE, Nodes, to_documents, to_yaml
 from pipeline.environments import KfpEnvironment, RemoteEnvironment
 from pipeline.platforms import Package, Submission
 from pipeline.targets import Target
@@ -31,15 +29,16 @@ def package_for(environment: RemoteEnvironment) -> Package:
     """
     references = _images(environment)
     secret = environment.webhook_secret if isinstance(environment, KfpEnvironment) else None
-    text = to_yaml(
+    documents = to_documents(
         Target(environment.target),
         references,
         _nodes(environment),
         _resources(environment),
         webhook_secret=(secret.name, secret.key) if secret else None,
     )
+    text = to_yaml(documents)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-    return Package(tuple(yaml.safe_load_all(text)), f"{images.git_tag()}-{digest}", text)
+    return Package(tuple(documents), f"{images.git_tag()}-{digest}", text)
 
 
 def fallbacks(environment: RemoteEnvironment) -> dict[str, str]:

@@ -9,7 +9,7 @@ from google.protobuf import json_format
 
 from components.errors import UsageError
 from pipeline import dag
-from pipeline.compile import load_documents, nodes_for, to_yaml, validate
+from pipeline.compile import load_documents, nodes_for, to_documents, validate
 from pipeline.images import image_of
 from pipeline.targets import Target
 from tests.golden.__main__ import GOLDEN_DIR, IMAGES, compiled
@@ -91,13 +91,13 @@ def test_only_train_asks_for_an_accelerator() -> None:
 
 @pytest.mark.parametrize("target", Target)
 def test_none_means_a_cpu_node(target: Target) -> None:
-    (spec,) = documents(to_yaml(target, IMAGES, nodes_for(target, "none")))
+    (spec,) = to_documents(target, IMAGES, nodes_for(target, "none"))
     assert "accelerator" not in containers(spec)["train"]["resources"]
 
 
 def test_type_count_and_node_selector_are_the_callers() -> None:
     nodes = nodes_for(Target.KFP, "amd.com/gpu", 4, {"pool": "gpus"})
-    spec, platform = documents(to_yaml(Target.KFP, IMAGES, nodes))
+    spec, platform = to_documents(Target.KFP, IMAGES, nodes)
     assert containers(spec)["train"]["resources"]["accelerator"]["resourceCount"] == "4"
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
     assert train["nodeSelector"] == {"labels": {"pool": "gpus"}}

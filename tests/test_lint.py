@@ -9,7 +9,7 @@ import yaml
 
 from components.errors import UsageError
 from pipeline import dag, lint
-from pipeline.compile import Nodes, to_yaml
+from pipeline.compile import Nodes, to_documents
 from pipeline.targets import Target
 from tests.golden.__main__ import IMAGES, compiled
 
@@ -50,7 +50,7 @@ def test_the_compile_itself_fails_on_nodes_that_the_target_ignores() -> None:
     with pytest.raises(
         UsageError, match=r"target vertex would ignore: exec-train: accelerator nvidia\.com/gpu"
     ):
-        to_yaml(Target.VERTEX, IMAGES, Nodes("nvidia.com/gpu"))
+        to_documents(Target.VERTEX, IMAGES, Nodes("nvidia.com/gpu"))
 
 
 def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() -> None:
@@ -61,7 +61,7 @@ def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() 
         spot=True,
     )
     wanted = {**dag.RESOURCES, "train": dag.Resources(cpu="8", memory="32G")}
-    spec, platform = yaml.safe_load_all(to_yaml(Target.KFP, IMAGES, nodes, wanted))
+    spec, platform = to_documents(Target.KFP, IMAGES, nodes, wanted)
     [(label, train)] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items()
     assert label == "exec-train"
     assert train["nodeSelector"]["labels"] == {"pool": "gpu", "cloud.google.com/gke-spot": "true"}
@@ -70,18 +70,17 @@ def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() 
 
 
 def test_a_webhook_comes_from_a_kubernetes_secret_and_never_stands_in_the_yaml() -> None:
-    text = to_yaml(Target.KFP, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
-    _, platform = yaml.safe_load_all(text)
+    _, platform = to_documents(Target.KFP, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
     [secret] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-notify"][
         "secretAsEnv"
     ]
     assert secret["keyToEnv"] == [{"envVar": "NOTIFY_WEBHOOK", "secretKey": "url"}]
     with pytest.raises(UsageError, match=r"target vertex would ignore: platforms\.kubernetes"):
-        to_yaml(Target.VERTEX, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
+        to_documents(Target.VERTEX, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
 
 
 def test_a_cpu_pool_may_be_chosen_without_an_accelerator() -> None:
-    spec, platform = yaml.safe_load_all(to_yaml(Target.KFP, IMAGES, Nodes("", selector={"pool": "cpu"})))
+    spec, platform = to_documents(Target.KFP, IMAGES, Nodes("", selector={"pool": "cpu"}))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert executors == {"exec-train": {"nodeSelector": {"labels": {"pool": "cpu"}}}}
     assert "accelerator" not in resources(spec, "train")

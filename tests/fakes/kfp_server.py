@@ -291,7 +291,7 @@ def _uploaded(request: Request) -> Json:
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.body, policy=email.policy.HTTP)
     [uploaded] = [part.get_content() for part in message.iter_parts() if part.get_filename()]
-    documents: list[Json] = list(yaml.safe_load_all(uploaded))
+    documents: list[Json] = list(yaml.load_all(uploaded, Loader=yaml.CSafeLoader))
     pipeline_specs.check_spec(documents[0])
     if len(documents) == 1:
         return documents[0]

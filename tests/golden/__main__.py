@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.compile import nodes_for, to_yaml
+from pipeline.compile import nodes_for, to_documents, to_yaml
 from pipeline.images import COMPONENTS
 from pipeline.targets import Target
 
@@ -12,7 +12,7 @@ IMAGES = {name: f"registry.example/mnist-pipeline-{name}:golden" for name in COM
 
 def compiled(target: Target) -> str:
     """Returns the pipeline for `target` with fixed images and the default accelerator."""
-    return to_yaml(target, IMAGES, nodes_for(target))
+    return to_yaml(to_documents(target, IMAGES, nodes_for(target)))
 
 
 if __name__ == "__main__":
