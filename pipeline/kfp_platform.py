@@ -59,17 +59,25 @@ class KfpPlatform:
         """See `platforms.Platform.submit`."""
         launch = self._launch(submission)
 
+        def same_named() -> list[Any]:
+            listed = self._client.runs.run_service_list_runs
+            of_that_name = {"experiment_id": launch["experiment_id"], "filter": _named(submission.run_name)}
+            rows = self._all("runs", listed, **of_that_name)
+            return sorted(rows, key=lambda row: (row.created_at, row.run_id))
+
         def find() -> Any:
-            runs = self._client.runs.run_service_list_runs
-            return self._first(
-                "runs", runs, experiment_id=launch["experiment_id"], filter=_named(submission.run_name)
-            )
+            return next(iter(same_named()), None)
 
         def make() -> Any:
             body = kfp_server_api.V2beta1Run(display_name=submission.run_name, **launch)
             return self._asked(self._client.runs.run_service_create_run, run=body)
 
         row, is_new = found_or_made(find, make)
+        if is_new:
+            first = same_named()[0]
+            if first.run_id != row.run_id:  # two callers at one moment: both keep the first, and only that
+                repeatedly(lambda: self.cancel(row.run_id))
+                return self._run(first), False
         return self._run(row), is_new
 
     def runs(self, limit: int) -> list[Run]:

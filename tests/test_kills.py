@@ -109,3 +109,15 @@ def test_one_lost_request_or_answer_is_made_good(remote: Remote, capsys: pytest.
             f"\n{remote.kind}: 503, lost request, lost answer: made good, nothing doubled {converged}/{total}"
         )
     assert converged == total
+
+
+def test_several_at_one_moment_end_at_one_schedule_and_one_run(remote: Remote) -> None:
+    for verb in ("apply_first", "submit"):
+        remote.hold(None)
+        several = [Client(verb, remote.kind, remote.server.url) for _ in range(4)]
+        for client in several:
+            client.start()
+        assert [client.end() for client in several] == [0] * 4
+        left = [run for run in remote.runs() if "CANCEL" not in run["state"]]
+        assert (remote.enabled("nightly"), len(left)) == ((1, 0) if verb == "apply_first" else (0, 1))
+        assert len(remote.schedules()) == remote.enabled("nightly")

@@ -1,5 +1,6 @@
 """Runs on both platforms, by their own clients: submitted once, watched, canceled, refused in one line."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,13 @@ def test_an_unreachable_host_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
             open_platform(environment).check()
         assert "environment test" in str(error.value)
         assert len(str(error.value)) < 150
+
+
+def test_a_platform_that_stalls_is_given_up_and_asked_again(remote: Remote) -> None:
+    platform = open_platform(remote.environment.model_copy(update={"timeout_seconds": 1}))
+    remote.server.faults[len(remote.server.log)] = Fault(strike=lambda: time.sleep(1.3))
+    run, is_new = platform.submit(submission())
+    assert (is_new, run.name, len(remote.runs())) == (True, "run-1", 1)
 
 
 def test_check_says_what_is_wrong_with_the_caller(remote: Remote) -> None:

@@ -73,10 +73,17 @@ class Client:
         self._is_started = threading.Event()
         self._process = _CONTEXT.Process(target=_work, args=(name, kind, url))
 
-    def run(self) -> int:
-        """Returns the exit code; negative is the signal that ended it."""
+    def start(self) -> None:
         self._process.start()
         self._is_started.set()
+
+    def run(self) -> int:
+        """Does the task; returns the exit code, a negative one for the signal that ended it."""
+        self.start()
+        return self.end()
+
+    def end(self) -> int:
+        """Waits for the end and returns the exit code."""
         self._process.join(timeout=60)
         code = self._process.exitcode
         assert code is not None
