@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from components.errors import StorageError
+from components.errors import StorageError, UsageError
 from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
 
 Result = TypeVar("Result")
@@ -150,7 +150,13 @@ def open_platform(environment: RemoteEnvironment) -> Platform:
 
             return KfpPlatform(environment)
         case VertexEnvironment():
-            from pipeline.vertex_platform import VertexPlatform
+            try:
+                from pipeline.vertex_platform import VertexPlatform
+            except ImportError as error:
+                raise UsageError(
+                    f"environment {environment.name}: {error.name} is not installed; "
+                    "`make submit ENV=…` installs requirements/submit.txt"
+                ) from None
 
             return VertexPlatform(environment)
 
