@@ -50,10 +50,14 @@ class RunLog(io.TextIOBase):
     @contextlib.contextmanager
     def capturing(self) -> Iterator[None]:
         """Takes over stdout, and KFP's warnings about settings that only a cluster reads."""
-        with self.path.open("w", encoding="utf-8") as self._file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stdout(self):
+        self._file = self.path.open("w", encoding="utf-8")
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(self):
+                warnings.simplefilter("ignore")
                 yield
+        finally:
+            with contextlib.suppress(OSError):  # as in `write`
+                self._file.close()
 
     @contextlib.contextmanager
     def waiting_for_the_task(self) -> Iterator[None]:
@@ -78,8 +82,9 @@ class RunLog(io.TextIOBase):
     def write(self, text: str) -> int:
         """Takes part of a line, or several; acts on whole ones."""
         assert self._file is not None
-        self._file.write(text)
-        self._file.flush()
+        with contextlib.suppress(OSError):  # a full disk: what is said about it must still be read
+            self._file.write(text)
+            self._file.flush()
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._read(_ANSI.sub("", line))

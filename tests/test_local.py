@@ -18,6 +18,7 @@ from components.dataset import Dataset
 from components.errors import DataError, PipelineError
 from pipeline import local
 from pipeline.compile import local_spec
+from pipeline.local_log import RunLog
 from pipeline.parameters import resolve
 from tests.conftest import FEW_ROWS
 from tests.golden.__main__ import GOLDEN_DIR
@@ -278,3 +279,18 @@ def test_a_task_that_dies_without_a_word_points_to_its_log(
         local.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
     assert error.value.exit_code == 1
     assert not os.environ.get("TMPDIR", "").startswith(str(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_log_that_cannot_be_kept_hides_nothing() -> None:
+    """The exit handler runs after the task that filled the disk, and the line about it is still last."""
+    log = RunLog(Path("/dev/full"))
+    with log.capturing():
+        print("INFO - Executing task 'ingest'")
+        print("    StorageError: data: cannot be written: No space left on device")
+        print("Task 'ingest' finished with status FAILURE")
+        print("INFO - Executing task 'notify'")
+        print("Task 'notify' finished with status SUCCESS")
+    assert log.failed_task == "ingest"
+    assert "No space left on device" in str(log.error())
+    assert log.error().exit_code == 5
