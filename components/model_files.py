@@ -13,7 +13,7 @@ from typing import TypeVar
 from components.errors import DataError
 
 CHUNK_BYTES = 1 << 20
-LARGE_BYTES = 1 << 20  # from here on, a file is worth a thread
+LARGE_BYTES = 8 << 20  # from here on, a file is worth a thread
 AT_ONCE = 4
 GRAPH_FILE = "saved_model.pb"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components import bucket_gcs
 from components.bucket import check_writable, open_bucket
 from components.errors import DataError, PipelineError, StorageError, UsageError
 from components.model_files import digest_file
@@ -49,15 +50,20 @@ def test_a_read_survives_a_passing_fault(gcs: Gcs, kind: str) -> None:
     assert found.data == b"content"
 
 
-@pytest.mark.parametrize("size", [1 << 20, 9 << 20, 40 << 20])
+@pytest.mark.parametrize("way", ["multipart", "media", "resumable"])
 @pytest.mark.parametrize("kind", ["503", "reset", "lost_ack"])
-def test_an_upload_survives_a_passing_fault(gcs: Gcs, tmp_path: Path, kind: str, size: int) -> None:
+def test_an_upload_survives_a_passing_fault(
+    gcs: Gcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, way: str
+) -> None:
+    monkeypatch.setattr(bucket_gcs, "SINGLE_REQUEST_BYTES", 10 << 20)
+    monkeypatch.setattr(bucket_gcs, "CHUNK_BYTES", 4 << 20)
     path = tmp_path / "file"
-    path.write_bytes(os.urandom(1 << 20) * (size >> 20))
+    path.write_bytes(os.urandom({"multipart": 100_000, "media": 9 << 20, "resumable": 11 << 20}[way]))
     bucket = open_bucket(gcs.new_bucket(), deadline=20)
-    gcs.proxy.faults += [Fault(kind, "POST"), Fault(kind, "PUT", skip=size >> 25)]
+    gcs.proxy.faults += [Fault(kind, f"uploadType={way}"), Fault(kind, "PUT", skip=1)]
     digest = digest_file(path)
     assert bucket.upload("f", path, digest).holds(digest)
+    assert [fault.times for fault in gcs.proxy.faults] == [0, 0 if way == "resumable" else 1]
     sink = io.BytesIO()
     bucket.download("f", sink)
     assert sink.getvalue() == path.read_bytes()

@@ -121,7 +121,8 @@ class Fault:
 class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
     """An HTTP proxy in front of one server.
 
-    It also checks what fake-gcs-server does not: preconditions of resumable uploads, rewrites and deletes.
+    It also does what Google does and fake-gcs-server does not: checks preconditions of resumable and media
+    uploads, rewrites and deletes, and takes a chunk that comes a second time only once.
     """
 
     daemon_threads = True
@@ -137,6 +138,7 @@ class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.drop_preconditions = False
         self.changing = threading.Lock()
         self.uploads: dict[str, _Precondition] = {}
+        self.chunks: dict[tuple[str, str], _Answer] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -187,6 +189,8 @@ def _ignored_precondition(
     generation = int(query["ifGenerationMatch"])
     segments = [urllib.parse.unquote(segment) for segment in urllib.parse.urlsplit(path).path.split("/")]
     bucket = segments[segments.index("b") + 1]
+    if query.get("uploadType") == "media":
+        return _Precondition(bucket, query["name"], generation)
     if query.get("uploadType") == "resumable":
         return _Precondition(bucket, json.loads(body)["name"], generation)
     if "rewriteTo" in segments or "copyTo" in segments or command == "DELETE":
@@ -235,13 +239,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Forwards a request; checks the preconditions that the server ignores, one change at a time."""
         if self.command == "GET":
             return self._forward(body)
+        upload, content_range = _query(self.path).get("upload_id"), self.headers.get("Content-Range", "")
         with self.server.changing:
+            if upload and (upload, content_range) in self.server.chunks:  # sent again: its answer was lost
+                return self.server.chunks[upload, content_range]
             wanted = _ignored_precondition(self.command, self.path, body, self.server.uploads, self.headers)
             found = self._generation(wanted) if wanted else 0
             is_absent = found == 0 and self.command == "DELETE"  # the server has an answer to that
             if wanted and found != wanted.generation and not is_absent:
                 return 412, [("Content-Type", "application/json")], b'{"error": {"code": 412}}'
             answer = self._forward(body)
+            if upload:
+                self.server.chunks[upload, content_range] = answer
             location = dict(answer[1]).get("Location", "")
             if wanted and location:
                 self.server.uploads[_query(location)["upload_id"]] = wanted
