@@ -23,10 +23,10 @@ from components.model_files import Digest, digest_bytes
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 EMULATOR_OPT_IN = "STORAGE_EMULATOR_ALLOW_REMOTE"
-# Up to here a file goes up in one request, streamed from disk, and a broken connection starts it again. Beyond,
-# it is a resumable upload in chunks of 256 KiB times n, each of which is in memory while it is sent.
-SINGLE_REQUEST_BYTES = 128 << 20
-CHUNK_BYTES = 64 << 20
+# Up to here a file goes up in one request, streamed from disk, and a broken connection starts it again.
+# Beyond, it is a resumable upload in chunks (256 KiB times n), one of which is in memory while it is sent.
+SINGLE_REQUEST_BYTES = 512 << 20
+CHUNK_BYTES = 16 << 20
 _SMALL_BYTES = 256 << 10
 _CONTENT_TYPE = "application/octet-stream"
 _PROBE = ".writable"
