@@ -20,7 +20,6 @@ from pipeline.images import image_of
 from pipeline.targets import Target
 
 Spec = dict[str, Any]
-GPU_TAINT = "nvidia.com/gpu"  # what GKE and the NVIDIA GPU operator put on GPU nodes
 GKE_SPOT = "cloud.google.com/gke-spot"  # GKE's label and taint of spot nodes
 
 DEFAULT_ACCELERATOR_TYPE = {
@@ -159,8 +158,8 @@ def _choose_node(task: dsl.PipelineTask, nodes: Nodes) -> None:
     """Adds what Kubernetes needs to know beyond resources."""
     tolerations = list(nodes.tolerations)
     labels = dict(nodes.selector)
-    if nodes.accelerator:
-        tolerations.insert(0, {"key": GPU_TAINT, "operator": "Exists", "effect": "NoSchedule"})
+    if nodes.accelerator:  # GKE and the GPU operators taint such nodes with the resource's own name
+        tolerations.insert(0, {"key": nodes.accelerator, "operator": "Exists", "effect": "NoSchedule"})
     if nodes.spot:
         tolerations.append({"key": GKE_SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"})
         labels[GKE_SPOT] = "true"
