@@ -1,5 +1,7 @@
 """The images themselves: what they hold, whom they run as, and each component alone on real data."""
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -12,7 +14,7 @@ import docker
 import pytest
 import yaml
 
-from pipeline import docker_containers, docker_runner, image_build, images
+from pipeline import dag, docker_containers, docker_runner, image_build, images
 
 pytestmark = pytest.mark.containers
 every_component = pytest.mark.parametrize("component", images.COMPONENTS)
@@ -137,30 +139,28 @@ def test_a_rebuild_of_the_same_code_is_the_same_image(
     }
 
 
+def core_arguments(component: str, **changes: Any) -> dict[str, Any]:
+    """A value for each parameter of the core: the DAG's default, or a path in the working folder."""
+    core = getattr(importlib.import_module(f"components.{component}.core"), component)
+    defaults = inspect.signature(dag.mnist_pipeline.pipeline_func).parameters
+    quick = {"validation_rows": 59_000, "hidden_units": [32], "epochs": 3, "min_accuracy": 0.5}
+    values = {name: defaults[name].default for name in defaults} | quick | {"min_digit_recall": 0.1} | changes
+    return {name: values.get(name, name) for name in inspect.signature(core).parameters}
+
+
 def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, built: dict[str, str]) -> None:
     """As a user that the image has never heard of, on the artifacts that the component before it wrote."""
     with tempfile.TemporaryDirectory() as directory:
         uid, gid = (12345, 0) if os.geteuid() == 0 else (os.getuid(), os.getgid())
         os.chown(directory, uid, gid)
-        calls = {
-            "ingest": """ingest(dataset="mnist", mirror="", pixel_scale=255.0, validation_rows=59000,
-                holdout=True, augment_factor=1, data_version="", data_dir="data")""",
-            "train": """train(dataset_dir="data", model_dir="model", curves_path="curves.html",
-                model_style="functional", hidden_units=[32], epochs=3, batch_size=64, learning_rate=0.001,
-                seed=0)""",
-            "evaluate": """evaluate(dataset_dir="data", model_dir="model", report_path="report.html",
-                evaluation_dir="evaluation", bucket_uri=os.path.abspath("bucket"), min_accuracy=0.5,
-                min_digit_recall=0.1, min_improvement=0.0)""",
-            "export": """export(model_dir="model", evaluation_dir="evaluation",
-                bucket_uri=os.path.abspath("bucket"), published_dir="published")""",
-        }
-        for component, call in calls.items():
-            code = f"import os; from components.{component} import core; core.{call}"
+        for component in images.COMPONENTS:
+            values = core_arguments(component, dataset_dir="data_dir", bucket_uri=f"{directory}/bucket")
+            code = f"from components.{component} import core; core.{component}(**{values!r})"
             user = f"{uid}:{gid}"
             assert (
                 run_in(engine, built[component], code, Path(directory), user=user, working_dir=directory) == 0
             )
-        evaluation = json.loads(Path(directory, "evaluation", "evaluation.json").read_text())
-        published = json.loads(Path(directory, "published", "published.json").read_text())
+        evaluation = json.loads(Path(directory, "evaluation_dir", "evaluation.json").read_text())
+        published = json.loads(Path(directory, "published_dir", "published.json").read_text())
     assert (evaluation["rows"], evaluation["blessed"], published["promoted"]) == (10_000, True, True)
     assert evaluation["accuracy"] > 0.7

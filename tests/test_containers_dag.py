@@ -25,7 +25,8 @@ FIGURES = ("accuracy", "loss", "recall", "precision", "confusion", "dataset_fing
 def command(
     directory: Path, *arguments: str, runner: str = "docker", epochs: int = 1, bucket: str = ""
 ) -> list[str]:
-    parameters = [word for parameter in (f"epochs={epochs}", *QUICK) for word in ("-p", parameter)]
+    settings = (f"epochs={epochs}", f"checkpoint_uri={directory}/checkpoints", *QUICK)
+    parameters = [word for setting in settings for word in ("-p", setting)]
     options = ["--runner", runner, "--runs-dir", str(directory / "runs")]
     options += ["--bucket", bucket or str(directory / "bucket")]
     return [sys.executable, "-m", "pipeline", "run", *options, *parameters, *arguments]
@@ -55,8 +56,12 @@ def files(directory: Path) -> dict[str, str]:
     }
 
 
-def assert_nothing_is_left(engine: docker.DockerClient) -> None:
-    assert engine.containers.list(all=True, filters={"label": docker_runner.RUN_LABEL}) == []
+def assert_nothing_is_left(engine: docker.DockerClient, directory: Path) -> None:
+    """Other runs on this machine may be under way: only containers that work in `directory` count."""
+    containers = engine.containers.list(
+        all=True, ignore_removed=True, filters={"label": docker_runner.RUN_LABEL}
+    )
+    assert not [each for each in containers if str(directory) in json.dumps(each.attrs["Mounts"])]
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -88,7 +93,7 @@ def test_containers_and_processes_give_the_same_model_to_the_bit(
         files(the_only(tmp_path / runner / "bucket", "model")) for runner in ("docker", "subprocess")
     ]
     assert published[0] == published[1] == files(models[0])
-    assert_nothing_is_left(engine)
+    assert_nothing_is_left(engine, tmp_path)
 
 
 def test_a_run_reaches_a_remote_bucket_through_the_network_that_it_is_given(
@@ -105,7 +110,7 @@ def test_a_run_reaches_a_remote_bucket_through_the_network_that_it_is_given(
     assert published["version"] in pointer.data.decode()
 
 
-def test_an_interrupted_run_leaves_no_container(
+def test_an_interrupted_run_leaves_a_checkpoint_and_no_container(
     engine: docker.DockerClient, built: dict[str, str], tmp_path: Path
 ) -> None:
     interrupted = subprocess.Popen(
@@ -116,12 +121,13 @@ def test_an_interrupted_run_leaves_no_container(
         cwd=images.CHECKOUT,
     )
     assert interrupted.stdout is not None
-    assert any("Total params" in line for line in interrupted.stdout)  # train's first lines
+    assert any("epoch 1/500" in line for line in interrupted.stdout)
     interrupted.send_signal(signal.SIGINT)
     _, errors = interrupted.communicate(timeout=docker_containers.STOP_SECONDS + 20)
     assert interrupted.returncode == 130
     assert "Traceback" not in errors
-    assert_nothing_is_left(engine)
+    assert list((tmp_path / "checkpoints").rglob("*.ckpt"))
+    assert_nothing_is_left(engine, tmp_path)
 
 
 def test_a_components_own_error_and_exit_code_come_through(
@@ -134,7 +140,7 @@ def test_a_components_own_error_and_exit_code_come_through(
         (mirror_dir / archive.name).write_bytes(archive.read_bytes()[:-1])
     done = run(tmp_path, "-p", f"mirror={mirror_dir}")
     assert_one_line(done, 3, "ingest: ", "idx")
-    assert_nothing_is_left(engine)
+    assert_nothing_is_left(engine, tmp_path)
 
 
 def test_a_full_disk_is_one_line(engine: docker.DockerClient, built: dict[str, str], tmp_path: Path) -> None:
@@ -148,7 +154,7 @@ def test_a_full_disk_is_one_line(engine: docker.DockerClient, built: dict[str, s
     finally:
         subprocess.run(["umount", runs_dir], check=True)
     assert_one_line(done, 5, "ingest: ", "No space left on device")
-    assert_nothing_is_left(engine)
+    assert_nothing_is_left(engine, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ def test_bad_input_is_one_line(
     words: str,
 ) -> None:
     assert_one_line(run(tmp_path, *arguments), code, words)
-    assert_nothing_is_left(engine)
+    assert_nothing_is_left(engine, tmp_path)
 
 
 def test_docker_options_need_the_docker_runner(tmp_path: Path) -> None:

@@ -31,11 +31,12 @@ def run_command(image: str, command: list[str], runs_dir: Path, **options: Any) 
         return handler.run()
 
 
-def leftovers(engine: docker.DockerClient) -> list[Any]:
-    return [
-        container.id
-        for container in engine.containers.list(all=True, filters={"label": docker_runner.RUN_LABEL})
-    ]
+def leftovers(engine: docker.DockerClient, directory: Path) -> list[Any]:
+    """Containers that work in `directory`; other runs on this machine may have theirs."""
+    containers = engine.containers.list(
+        all=True, ignore_removed=True, filters={"label": docker_runner.RUN_LABEL}
+    )
+    return [each for each in containers if str(directory) in json.dumps(each.attrs["Mounts"])]
 
 
 @pytest.mark.containers
@@ -46,7 +47,7 @@ def test_no_container_that_fails_at_once_is_taken_for_a_success(
         handler = docker_task_handler.DockerTaskHandler(base_image, ["false"], str(tmp_path), runner)
         outcomes = [handler.run() for _ in range(FAST_FAILURES)]
     assert outcomes.count(status.Status.FAILURE) == FAST_FAILURES
-    assert leftovers(engine) == []
+    assert leftovers(engine, tmp_path) == []
 
 
 @pytest.mark.containers
@@ -137,7 +138,7 @@ with docker_runner.docker_runner({{}}, runs_dir=Path("{tmp_path}")) as runner:
     assert run.returncode != 0
     assert errors.strip().endswith("KeyboardInterrupt")
     assert (tmp_path / "saved").read_text() == "saved\n"
-    assert leftovers(engine) == []
+    assert leftovers(engine, tmp_path) == []
 
 
 @pytest.mark.containers
@@ -149,7 +150,7 @@ def test_what_the_engine_refuses_is_one_line_and_a_failure(
     line = capsys.readouterr().out.strip()
     assert line.startswith(f"StorageError: container engine: {base_image}: ")
     assert "\n" not in line
-    assert leftovers(engine) == []
+    assert leftovers(engine, tmp_path) == []
 
 
 @pytest.mark.containers
