@@ -33,11 +33,11 @@ class Resources:
 
 RESOURCES = {
     "ingest": Resources(cpu="1", memory="2G"),
-    "lookup": Resources(cpu="0.5", memory="512M"),
+    "lookup": Resources(cpu="500m", memory="512M"),
     "train": Resources(cpu="2", memory="4G"),
     "evaluate": Resources(cpu="1", memory="2G"),
     "export": Resources(cpu="1", memory="1G"),
-    "notify": Resources(cpu="0.5", memory="256M"),
+    "notify": Resources(cpu="500m", memory="256M"),
 }
 RETRIES = 2
 RETRY_BACKOFF = "30s"
