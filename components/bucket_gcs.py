@@ -215,8 +215,9 @@ class GcsBucket:
 
         def attempt() -> None:
             timeout = self._patience["timeout"]
-            with path.open("rb") as file:
-                response = client._http.post(url, params=query, data=file, headers=headers, timeout=timeout)
+            with path.open("rb") as file:  # one large write is cheaper than many small ones
+                body = file.read() if digest.size <= CHUNK_BYTES else file
+                response = client._http.post(url, params=query, data=body, headers=headers, timeout=timeout)
             if not response.ok:
                 raise from_http_response(response)
             blob._set_properties(response.json())
