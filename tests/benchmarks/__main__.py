@@ -86,7 +86,7 @@ def _show(name: str, rows: list[Row]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(
-            row.what,
+            f"{row.what}\n{row.note}".strip() if row.values else row.what,
             spread(row.values, row.unit) or row.note,
             row.against,
             spread(row.baseline, row.unit),
