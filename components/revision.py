@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 VARIABLE = "PIPELINE_GIT_REVISION"  # the images carry it
+IMAGE_VARIABLE = "PIPELINE_TRAIN_IMAGE"  # a compiled pipeline tells export what trained the model
 _CHECKOUT = Path(__file__).parents[1]
 
 

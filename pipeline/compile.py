@@ -15,6 +15,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UsageError
+from components.revision import IMAGE_VARIABLE
 from pipeline import dag, lint
 from pipeline.images import image_of
 from pipeline.targets import Target
@@ -195,9 +196,11 @@ def load_documents(path: Path) -> list[Spec]:
 
 
 def use_images(spec: Spec, images: Mapping[str, str]) -> None:
-    """Gives each component the image that the caller chose, in place."""
+    """Gives each component the image that the caller chose, in place, and tells export which one trains."""
     for component, executor in _containers(spec):
         executor["image"] = images[image_of(component)]
+        if component == "export":
+            executor["env"] = [{"name": IMAGE_VARIABLE, "value": images["train"]}]
 
 
 def images_of(spec: Spec) -> dict[str, str]:

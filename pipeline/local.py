@@ -90,7 +90,9 @@ def run(
             pipeline_root=str(pipeline_root),
             raise_on_error=False,
         )
-        pipeline = kfp_components.load_component_from_text(yaml.safe_dump(_with_retries(spec, retries)))
+        pipeline = kfp_components.load_component_from_text(
+            yaml.safe_dump(_for_here(spec, retries, in_containers=runner is not None))
+        )
         try:
             pipeline(**arguments)
         except KeyboardInterrupt:
@@ -111,9 +113,12 @@ def _new_run_dir(runs_dir: Path) -> Path:
     return run_dir
 
 
-def _with_retries(spec: Spec, retries: int) -> Spec:
-    """Returns the IR with this retry count and no waits."""
+def _for_here(spec: Spec, retries: int, *, in_containers: bool) -> Spec:
+    """Returns the IR with this retry count and no waits, and silent of images that no task runs in."""
     copy = json.loads(json.dumps(spec))
+    if not in_containers:
+        for executor in copy["deploymentSpec"]["executors"].values():
+            executor["container"].pop("env", None)
     for task in _tasks(copy).values():
         task.pop("retryPolicy", None)
         if retries:

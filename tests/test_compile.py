@@ -60,6 +60,13 @@ def test_every_task_has_its_image_its_requests_and_retries_with_backoff(target: 
         assert bool(tasks[name]["cachingOptions"].get("enableCache")) is (name == "ingest")
 
 
+def test_export_learns_which_image_trained_the_model() -> None:
+    for target in Target:
+        environments = {n: c.get("env") for n, c in containers(documents(compiled(target))[0]).items()}
+        assert environments["export"] == [{"name": "PIPELINE_TRAIN_IMAGE", "value": IMAGES["train"]}]
+        assert not any(value for name, value in environments.items() if name != "export")
+
+
 def test_train_goes_on_gpu_nodes_in_kubernetes_terms() -> None:
     spec, platform = documents(compiled(Target.KFP))
     assert containers(spec)["train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"

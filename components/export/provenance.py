@@ -10,7 +10,6 @@ from components.export.verdict import Verdict
 from components.registry_manifest import decode_json
 
 MODEL_FACTS = "assets.extra/model.json"
-IMAGE_VARIABLE = "PIPELINE_IMAGE"
 _METRICS = ("accuracy", "loss", "rows", "recall")
 
 
@@ -18,7 +17,7 @@ def provenance(model_dir: str | Path, verdict: Verdict) -> dict[str, Any]:
     """Returns git_revision, image, dataset_fingerprint, parameters, metrics, parent; None where unknown."""
     return {
         "git_revision": revision.current(),
-        "image": os.environ.get(IMAGE_VARIABLE),
+        "image": os.environ.get(revision.IMAGE_VARIABLE),
         "dataset_fingerprint": verdict.facts.get("dataset_fingerprint"),
         "parameters": _model_facts(Path(model_dir) / MODEL_FACTS),
         "metrics": {name: verdict.facts[name] for name in _METRICS if name in verdict.facts},
