@@ -8,9 +8,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from components import bucket_uri as bucket_uris
@@ -101,12 +109,30 @@ class SecretKey(_Section):
     key: Annotated[str, _matching(r"[A-Za-z0-9._-]+", "a key of a Kubernetes secret")]
 
 
+# Gibibytes of memory per vCPU: https://cloud.google.com/compute/docs/machine-resource
+GIB_PER_VCPU = {
+    "n1-standard": 3.75,
+    "n1-highmem": 6.5,
+    "n1-highcpu": 0.9,
+    "n2-standard": 4.0,
+    "n2-highmem": 8.0,
+    "n2-highcpu": 1.0,
+    "e2-standard": 4.0,
+    "e2-highmem": 8.0,
+    "e2-highcpu": 1.0,
+}
+
+
 class VertexNodes(_Section):
-    """Where train runs on Vertex AI, which picks the machine type by cpu, memory and accelerator.
+    """Where train runs on Vertex AI.
+
+    A pipeline cannot name a machine type there: Vertex AI takes the machine that fits cpu, memory and
+    accelerator. `machine_type` asks for exactly the cpu and memory of that type.
 
     Attributes:
       accelerator: Vertex AI's name for it, `NVIDIA_TESLA_T4`; `none` for a CPU machine.
       count: how many.
+      machine_type: such as `n1-standard-4`, instead of `resources.train`.
     """
 
     accelerator: Annotated[
@@ -114,6 +140,23 @@ class VertexNodes(_Section):
         _matching(r"none|NVIDIA_[A-Z0-9_]+|TPU_V\d\w*", "a Vertex AI type such as NVIDIA_TESLA_T4, or none"),
     ]
     count: Literal[1, 2, 4, 8, 16] = 1
+    machine_type: (
+        Annotated[
+            str,
+            _matching(
+                rf"({'|'.join(GIB_PER_VCPU)})-[1-9][0-9]{{0,2}}",
+                f"a machine type such as n1-standard-4; known: {', '.join(GIB_PER_VCPU)}",
+            ),
+        ]
+        | None
+    ) = None
+
+    def machine(self) -> Resources | None:
+        """Returns the cpu and memory of `machine_type`, None if none was asked for."""
+        if self.machine_type is None:
+            return None
+        family, _, vcpus = self.machine_type.rpartition("-")
+        return Resources(cpu=vcpus, memory=f"{int(int(vcpus) * GIB_PER_VCPU[family] * 1024)}Mi")
 
 
 class _Environment(BaseSettings):
@@ -203,6 +246,12 @@ class VertexEnvironment(_RemoteEnvironment):
     network: str | None = None
     api_endpoint: str | None = None
     nodes: VertexNodes
+
+    @model_validator(mode="after")
+    def _one_word_on_trains_machine(self) -> Self:
+        if self.nodes.machine_type and "train" in self.resources:
+            raise ValueError("nodes.machine_type and resources.train both size train: leave one of them out")
+        return self
 
 
 Environment = LocalEnvironment | KfpEnvironment | VertexEnvironment

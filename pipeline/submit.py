@@ -14,7 +14,7 @@ from typing import Any
 from components.errors import UsageError
 from pipeline import dag, images
 from pipeline.compile import NO_ACCELERATOR, WEBHOOK_VARIABLE, Nodes, to_documents, to_yaml
-from pipeline.environments import KfpEnvironment, RemoteEnvironment
+from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
 from pipeline.platforms import Package, Submission
 from pipeline.targets import Target
 
@@ -110,7 +110,10 @@ def _nodes(environment: RemoteEnvironment) -> Nodes:
 def _resources(environment: RemoteEnvironment) -> dict[str, dag.Resources]:
     """The DAG's figures, where the environment has no others."""
     merged = dict(dag.RESOURCES)
-    for component, wanted in environment.resources.items():
+    wishes = dict(environment.resources)
+    if isinstance(environment, VertexEnvironment) and (machine := environment.nodes.machine()):
+        wishes["train"] = machine
+    for component, wanted in wishes.items():
         changes = {key: value for key, value in wanted if value is not None}
         merged[component] = dataclasses.replace(merged[component], **changes)
     return merged

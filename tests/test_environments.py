@@ -143,3 +143,28 @@ def test_unknown_environment_lists_the_known(tmp_path: Path) -> None:
     written(tmp_path, KFP, "staging")
     with pytest.raises(UsageError, match=r"--env=prod: no such environment .*; known: staging"):
         environments.load("prod", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "cpu", "memory"),
+    [("n1-standard-4", "4", "15360Mi"), ("n1-highcpu-16", "16", "14745Mi"), ("e2-highmem-2", "2", "16384Mi")],
+)
+def test_a_machine_type_asks_for_its_cpu_and_memory(
+    machine_type: str, cpu: str, memory: str, tmp_path: Path
+) -> None:
+    text = VERTEX.replace("T4}", f"T4, machine_type: {machine_type}}}")
+    environment = environments.load("prod", written(tmp_path, text))
+    assert isinstance(environment, environments.VertexEnvironment)
+    assert environment.nodes.machine() == environments.Resources(cpu=cpu, memory=memory)
+
+
+@pytest.mark.parametrize("machine_type", ["n1-standard-0", "a2-highgpu-1g", "n1-standard", "big"])
+def test_an_unknown_machine_type_is_refused_with_the_known_ones(machine_type: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, VERTEX.replace("T4}", f"T4, machine_type: {machine_type}}}"))
+    assert "nodes.machine_type" in message
+    assert "n1-standard" in message
+
+
+def test_a_machine_type_beside_trains_resources_is_refused(tmp_path: Path) -> None:
+    text = VERTEX.replace("T4}", "T4, machine_type: n1-standard-4}") + "resources: {train: {cpu: '2'}}\n"
+    assert "nodes.machine_type and resources.train both size train" in refused(tmp_path, text)
