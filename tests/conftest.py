@@ -1,6 +1,8 @@
 """What several test files share: real MNIST, ingested once, and a model trained on a little of it."""
 
+import gc
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,13 +75,25 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[docker.DockerClient]:
+def connected() -> docker.DockerClient | str:
+    """Returns a client, or why there is none."""
     try:
         client = docker.from_env()
         client.ping()
     except DockerException as error:
-        unavailable(f"no container engine answers: {error}")
+        return str(error)
+    return client
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    with warnings.catch_warnings():
+        # Where no engine answers, the client leaves the socket open that it tried.
+        warnings.simplefilter("ignore", ResourceWarning)
+        client = connected()
+        gc.collect()
+    if isinstance(client, str):
+        unavailable(f"no container engine answers: {client}")
     yield client
     client.close()
 
