@@ -7,7 +7,7 @@ TAG ?=
 TF_VARIANT ?= cpu
 ENV ?=
 ARGS ?=
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,7 +49,7 @@ needs-env:
 	@test -n "$(ENV)" || { echo "error: ENV=NAME is missing; python -m pipeline env list names them" >&2; exit 2; }
 
 test: $(VENV)/dev  ## Run all tests but the notebook's
-	python -m pytest -m "not notebook" -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	python -m pytest -m "not notebook" -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length and compare with what it printed
 	python -m pytest -m notebook -s $(ARGS)
