@@ -200,11 +200,24 @@ def forget_pages(array: NDArray[Any]) -> None:
 
     Otherwise every row that was read once counts as this process's memory until the end.
     """
+    _advise(array, mmap.MADV_DONTNEED)
+
+
+def read_ahead(array: NDArray[Any]) -> None:
+    """Asks the system to read a memory-mapped array's file in one go, if it is not in memory yet.
+
+    Otherwise rows that are used in random order are read one by one, which network file systems
+    are slow at.
+    """
+    _advise(array, mmap.MADV_WILLNEED)
+
+
+def _advise(array: NDArray[Any], advice: int) -> None:
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
+        base.madvise(advice)
 
 
 def class_counts(labels: Labels) -> list[int]:
@@ -286,7 +299,8 @@ def _is_row_range(value: object) -> bool:
 
 def _map(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # "c" and not "r": NumPy passes only what could be written to on to TensorFlow.
+        array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
     except OSError as error:
         raise DataError(f"dataset {path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
@@ -296,4 +310,5 @@ def _map(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray
             f"dataset {path}: {array.dtype} {list(array.shape)}, "
             f"expected {np.dtype(dtype)} {list(shape)} as {FACTS_FILE} says"
         )
+    array.flags.writeable = False
     return array

@@ -101,8 +101,10 @@ def train(
         resident_bytes=resident_bytes,
         cluster=place,
     )
+    validation = dataset.validation()
+    validation = loop.fitting_rows(*validation, resident_bytes - images.nbytes) or validation
     try:
-        history = Run(trainer, dataset, epochs, checkpoints, events_dir, place.is_chief).to_the_end()
+        history = Run(trainer, validation, epochs, checkpoints, events_dir, place.is_chief).to_the_end()
     except cluster.LOST_WORKER as error:
         raise RetryableError(f"another worker is gone: {str(error).strip().splitlines()[0]}") from None
 

@@ -14,12 +14,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.dataset import forget_pages
+from components.dataset import forget_pages, read_ahead
 from components.train.cluster import Cluster
 
 CHUNK_STEPS = 200  # a fifth of a second on two cores
-READ_ROWS = 8_192
-ALIGNMENT = 64  # bytes
 SCORE_ROWS = 10_000  # rows that are scored at once, which bounds the memory for activations
 
 
@@ -89,8 +87,8 @@ class Trainer:
         self._seed = seed
         self.steps_per_epoch = -(-len(labels) // batch_size)
         self._chunk_steps = max(1, min(CHUNK_STEPS, resident_bytes // (batch_size * images[:1].nbytes)))
-        is_resident = images.nbytes <= resident_bytes
-        self._resident = self._on_device(_read_rows(images), labels) if is_resident else None
+        rows = fitting_rows(images, labels, resident_bytes)
+        self._resident = self._on_device(*rows) if rows else None
         self._run_steps = self._run_steps_here if cluster.strategy is None else self._run_steps_everywhere
 
     def run_epoch(self, progress: Progress) -> Iterator[Progress]:
@@ -125,13 +123,13 @@ class Trainer:
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.optimizer.variables]
 
-    def _on_device(self, images: tf.Tensor, labels: NDArray[Any]) -> tuple[Any, Any]:
-        rows = images, tf.constant(labels, tf.int32)
+    def _on_device(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any]:
         strategy = self._cluster.strategy
         if strategy is None:
-            return rows
+            return images, labels
         images, labels = (
-            strategy.experimental_distribute_values_from_function(lambda _, part=part: part) for part in rows
+            strategy.experimental_distribute_values_from_function(lambda _, part=part: part)
+            for part in (images, labels)
         )
         return images, labels
 
@@ -146,7 +144,7 @@ class Trainer:
         forget_pages(self._images)
         places = np.arange(len(images), dtype=np.int32).reshape(self._chunk_steps, *batches.shape[1:])
         weights = np.pad(weights, ((0, missing), (0, 0), (0, 0)))
-        on_device = self._on_device(tf.constant(images), labels)
+        on_device = self._on_device(tf.constant(images), tf.constant(labels))
         return self._run_steps(*on_device, places, weights, 0, len(batches))
 
     def _run_steps_here(
@@ -156,7 +154,7 @@ class Trainer:
         loss_sum, right = self._compiled_steps(images, labels, *arguments)
         return loss_sum, right
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _compiled_steps(
         self,
         images: tf.Tensor,
@@ -167,13 +165,15 @@ class Trainer:
         last: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs steps `first` to `last`; returns the summed loss and the number of right answers."""
-        loss_sum = right = tf.constant(0.0)
-        step = first
-        while step < last:  # `tf.range(first, last)` would be compiled anew for every pair of numbers
+
+        def one_step(
+            step: tf.Tensor, loss_sum: tf.Tensor, right: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             step_loss, step_right = self._update(images, labels, batches[step, 0], weights[step, 0])
-            loss_sum += step_loss
-            right += step_right
-            step += 1
+            return step + 1, loss_sum + step_loss, right + step_right
+
+        zero = tf.constant(0.0)
+        _, loss_sum, right = tf.while_loop(lambda step, *_: step < last, one_step, (first, zero, zero))
         return loss_sum, right
 
     def _run_steps_everywhere(
@@ -189,7 +189,7 @@ class Trainer:
             right += sums[1]
         return loss_sum, right
 
-    @tf.function
+    @tf.function(autograph=False)
     def _replicated_step(
         self, images: Any, labels: Any, batch: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -251,23 +251,24 @@ def _optimizer(model: keras.Model, learning_rate: float) -> keras.Optimizer:
     return optimizer
 
 
-def _read_rows(images: NDArray[np.float32]) -> tf.Tensor:
-    """Copies memory-mapped rows to the device, holding them in memory once.
+def fitting_rows(
+    images: NDArray[np.float32], labels: NDArray[Any], resident_bytes: int
+) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """Returns the rows on the device, or None if they take more than `resident_bytes` there.
 
-    `tf.constant` would copy them a second time; through DLPack TensorFlow takes over the array, if it begins
-    where TensorFlow wants its tensors to.
+    On a CPU the images are the dataset's mapped file itself, without a second copy of them in memory.
+    TensorFlow wants them to begin at a multiple of 64 bytes, as .npy data and rows of 784 float32 do.
     """
-    buffer = np.empty(images.nbytes + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    rows = buffer[start : start + images.nbytes].view(np.float32).reshape(images.shape)
-    for first in range(0, len(images), READ_ROWS):
-        rows[first : first + READ_ROWS] = images[first : first + READ_ROWS]
-        forget_pages(images)
-    tensor = tf.experimental.dlpack.from_dlpack(rows.__dlpack__())
+    if images.nbytes > resident_bytes:
+        return None
+    read_ahead(images)
+    lent = images.view()
+    lent.flags.writeable = True  # or NumPy lends it to nobody; TensorFlow writes to no tensor
+    rows = tf.experimental.dlpack.from_dlpack(lent.__dlpack__()), tf.constant(labels, tf.int32)
     if not tf.config.list_logical_devices("GPU"):
-        return tensor
+        return rows
     with tf.device("/GPU:0"):
-        return tf.identity(tensor)
+        return tf.identity(rows[0]), tf.identity(rows[1])
 
 
 def _batches(
@@ -288,18 +289,18 @@ def _batches(
     return batches.astype(np.int32).reshape(shape), is_row.astype(np.float32).reshape(shape)
 
 
-def score(model: keras.Model, images: NDArray[np.float32], labels: NDArray[Any]) -> Scores:
-    """Scores `model` on rows it does not train on; shapes as for `Trainer`."""
+def score(model: keras.Model, images: Any, labels: Any) -> Scores:
+    """Scores `model` on rows it does not train on; shapes as for `Trainer`, arrays or tensors."""
     loss = accuracy = 0.0
     for first in range(0, len(labels), SCORE_ROWS):
         rows = slice(first, first + SCORE_ROWS)
-        sums = _score_rows(model, tf.constant(images[rows]), tf.constant(labels[rows], tf.int32))
+        sums = _score_rows(model, tf.convert_to_tensor(images[rows]), tf.cast(labels[rows], tf.int32))
         loss += float(sums[0])
         accuracy += float(sums[1])
     return Scores(loss / len(labels), accuracy / len(labels))
 
 
-@tf.function
+@tf.function(autograph=False)
 def _score_rows(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the summed loss and the number of right answers."""
     probabilities = model(images, training=False)

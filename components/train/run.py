@@ -5,10 +5,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
-from components.dataset import Dataset
 from components.errors import DataError, RetryableError
 from components.train import curves, loop, preemption
 from components.train.checkpoints import Checkpoint, Checkpoints
@@ -19,10 +19,14 @@ SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, da
 
 @dataclasses.dataclass
 class Run:
-    """One training run, from its newest checkpoint to its last epoch."""
+    """One training run, from its newest checkpoint to its last epoch.
+
+    Attributes:
+      validation: images float32 [N, 784] and labels [N] that every epoch is scored on, arrays or tensors.
+    """
 
     trainer: loop.Trainer
-    dataset: Dataset
+    validation: tuple[Any, Any]
     epochs: int
     checkpoints: Checkpoints | None
     events_dir: str
@@ -72,7 +76,7 @@ class Run:
                 f"loss became {scores.loss} in epoch {self.progress.epoch} with "
                 f"learning_rate={self.trainer.learning_rate:g}: must stay finite; nothing is exported"
             )
-        validation = loop.score(self.trainer.model, *self.dataset.validation())
+        validation = loop.score(self.trainer.model, *self.validation)
         epoch = curves.Epoch(
             epoch=self.progress.epoch,
             loss=scores.loss,
