@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import DataError
+from components.imports import uncollected
 from components.model_files import GRAPH_FILE
 
 _COMPUTE_OPS = """
@@ -46,7 +47,9 @@ def check_graph(model_dir: str | os.PathLike[str]) -> None:
 
 def _meta_graph(root: Path) -> Any:
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
+
+    with uncollected():
+        from tensorflow.core.protobuf import saved_model_pb2
 
     path = root / GRAPH_FILE
     if path.stat().st_size > _MAX_GRAPH_BYTES:

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.dataset import CLASSES, IMAGE_SHAPE
 from components.errors import DataError
+from components.imports import uncollected
 
 SIGNATURE = "serving_default"
 # TensorFlow's own place for files that travel with a SavedModel and that its loader ignores.
@@ -38,7 +39,8 @@ def load(model_dir: str) -> Callable[[Any], Any]:
     Raises:
       DataError: no SavedModel, no such signature, or one with other shapes or types.
     """
-    import tensorflow as tf
+    with uncollected():
+        import tensorflow as tf
 
     try:
         # The object owns the weights: keep it alive as long as its signature.

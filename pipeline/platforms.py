@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from components.errors import StorageError, UsageError
+from components.imports import uncollected
 from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
 
 Result = TypeVar("Result")
@@ -151,7 +152,8 @@ def open_platform(environment: RemoteEnvironment) -> Platform:
             return KfpPlatform(environment)
         case VertexEnvironment():
             try:
-                from pipeline.vertex_platform import VertexPlatform
+                with uncollected():
+                    from pipeline.vertex_platform import VertexPlatform
             except ImportError as error:
                 raise UsageError(
                     f"environment {environment.name}: {error.name} is not installed; "

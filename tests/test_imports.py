@@ -1,12 +1,15 @@
 """Who may import whom, and what an import may cost. The rules are those of the README."""
 
 import ast
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from components.imports import uncollected
 
 CHECKOUT = Path(__file__).parent.parent
 COMPONENTS = {path.parent.name for path in CHECKOUT.glob("components/*/component.py")}
@@ -118,3 +121,12 @@ def test_the_launcher_and_the_cheap_components_load_no_tensorflow() -> None:
 
 def test_help_needs_no_kfp() -> None:
     assert not loaded_by("import pipeline.cli") & {"kfp", "tensorflow", "numpy"}
+
+
+def test_what_is_imported_uncollected_is_never_searched_and_collecting_goes_on_after_it() -> None:
+    frozen = gc.get_freeze_count()
+    with pytest.raises(ImportError), uncollected():
+        assert not gc.isenabled()
+        import components.no_such_module  # type: ignore[import-not-found]  # noqa: F401
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen

@@ -4,9 +4,11 @@ import json
 import sys
 
 from components.errors import reported
+from components.imports import uncollected
 
 if __name__ == "__main__":
-    from components.train import core
+    with uncollected():
+        from components.train import core
 
     with reported():
         core.train(**json.loads(sys.argv[1]))

@@ -32,7 +32,10 @@ def ingest(
       The dataset's fingerprint.
     """
     from components.errors import reported
-    from components.ingest import core
+    from components.imports import uncollected
+
+    with uncollected():
+        from components.ingest import core
 
     with reported():
         facts = core.ingest(

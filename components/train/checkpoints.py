@@ -26,7 +26,7 @@ from components.model_files import digest_bytes
 
 KEEP = 2
 # Saving may take this share of the training time; a slow place is saved to less often.
-OVERHEAD = 0.02
+OVERHEAD = 0.01
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -74,8 +74,11 @@ class Checkpoints:
 
     def save_if_due(self, capture: Callable[[], Checkpoint]) -> None:
         """Saves what `capture` returns, unless the last save is too recent for what it cost."""
-        if time.monotonic() - self._saved_at >= self._save_seconds / OVERHEAD:
+        started = time.monotonic()
+        if started - self._saved_at >= self._save_seconds / OVERHEAD:
             self.save(capture())
+            self._saved_at = time.monotonic()
+            self._save_seconds = self._saved_at - started
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint and drops all but the newest two.
@@ -83,7 +86,6 @@ class Checkpoints:
         Raises:
           StorageError: the place is full, refuses or does not answer.
         """
-        started = time.monotonic()
         content = _encode(self._run, checkpoint)
         digest = digest_bytes(content)
         epoch, step = checkpoint.facts["epoch"], checkpoint.facts["step"]
@@ -93,8 +95,6 @@ class Checkpoints:
             file.flush()
             self._bucket.upload(name, Path(file.name), digest)
         self._drop(keep=KEEP)
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - started
 
     def load(self) -> Checkpoint | None:
         """Returns the newest intact checkpoint of this run, None if there is none; drops damaged ones.

@@ -40,7 +40,10 @@ def train(
         checkpoint_uri: Where an interrupted run goes on from; gs://bucket/prefix or a directory, or empty.
     """
     from components.errors import reported
-    from components.train import core
+    from components.imports import uncollected
+
+    with uncollected():
+        from components.train import core
 
     with reported():
         model.metadata.update(
