@@ -12,3 +12,4 @@ if __name__ == "__main__":
 
     with reported():
         core.train(**json.loads(sys.argv[1]))
+    print("done", flush=True)

@@ -54,7 +54,7 @@ def run(rounds: int, quick: bool) -> list[Row]:
             unit="epochs",
             values=[lost_epochs(*pair) for pair in zip(calm, rough, strict=True)],
             at_most=1.0,
-            note="SIGTERM after every epoch but the last; a start: imports to compilation, in a calm run",
+            note="SIGTERM after every epoch but the last; a start is a calm process without training and model",
         ),
         Row(what=f"{STYLE}: one process start", values=[start_seconds(result) for result in calm]),
         Row(
@@ -70,8 +70,8 @@ def preempted(training: Training, preemptions: int) -> Result:
     """Runs to the end, stopped after each of the first `preemptions` epochs; takes wall times.
 
     Returns:
-      "whole": from the first process's start to the last one's end; "epochs": when the epochs of the last
-      process ended, from the first process's start.
+      From the first process's start, "whole": until the last one's end; "epochs": until the ends of its
+      epochs; "done": until it had trained and written its model.
     """
     started = time.perf_counter()
     for _ in range(preemptions):
@@ -83,19 +83,21 @@ def preempted(training: Training, preemptions: int) -> Result:
             output, _ = process.communicate()
         if process.returncode != RETRYABLE:
             raise RuntimeError(f"exit code {process.returncode} after SIGTERM: {output}")
-    epochs = []
+    epochs, done = [], 0.0
     with training.start() as process:
         for line in process.stdout or ():
             if line.startswith("epoch "):
                 epochs.append(time.perf_counter() - started)
+            if line.startswith("done"):
+                done = time.perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode} of the last process")
-    return {"whole": time.perf_counter() - started, "epochs": epochs}
+    return {"whole": time.perf_counter() - started, "epochs": epochs, "done": done}
 
 
 def start_seconds(calm: Result) -> float:
-    """How long a process needs before it trains: imports, data, model, compilation."""
-    start: float = calm["epochs"][0] - steady_seconds(calm)
+    """What a process takes before it trains, for imports, data, model and compilation, and to end."""
+    start: float = calm["epochs"][0] - steady_seconds(calm) + calm["whole"] - calm["done"]
     return start
 
 
