@@ -7,7 +7,7 @@ killed anywhere is finished by the next one, and a second apply changes nothing.
 import dataclasses
 import enum
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from components.errors import UsageError
 from pipeline.platforms import PAUSES, DeclaredSchedule, NoAnswerError, Platform, StoredSchedule
@@ -88,6 +88,14 @@ def apply(platform: Platform, declared: DeclaredSchedule, report: Callable[[str]
 def delete(platform: Platform, name: str, report: Callable[[str], None]) -> int:
     """Deletes every schedule of ours of that name; returns how many there were."""
     return _each(platform, name, lambda row: Step(Verb.DELETE, row), report)
+
+
+def prune(platform: Platform, kept: Set[str], report: Callable[[str], None]) -> list[str]:
+    """Deletes every schedule of ours whose name is not among `kept`; returns those names."""
+    names = sorted({row.name for row in platform.schedules()} - kept)
+    for name in names:
+        delete(platform, name, report)
+    return names
 
 
 def pause(platform: Platform, name: str, report: Callable[[str], None]) -> int:

@@ -99,9 +99,7 @@ def prune(env: Env) -> None:
 
     environment = remote_environment(env)
     kept = {file.name for file in _files(environment, None)}
-    platform = open_platform(environment)
-    for name in sorted({row.name for row in platform.schedules()} - kept):
-        schedule.delete(platform, name, _whisper)
+    for name in schedule.prune(open_platform(environment), kept, _whisper):
         typer.echo(f"{name:<20} deleted")
 
 
@@ -169,16 +167,15 @@ def run_now(
 
     from pipeline import schedule_files, submit_cli
     from pipeline.platforms import open_platform
-    from pipeline.submit import submission_for
+    from pipeline.submit import renamed
 
     environment = remote_environment(env)
     [schedule] = _files(environment, [name])
     [declared] = _declared(environment, [schedule])
     due = schedule_files.latest_fire_time(schedule, datetime.datetime.now(datetime.UTC))
-    identity = secrets.token_hex(8) if again else f"{name} {due.isoformat()}"
-    sent = declared.submission
+    run_id = secrets.token_hex(8) if again else f"{name} {due.isoformat()}"
     platform = open_platform(environment)
-    run, is_new = platform.submit(submission_for(environment, sent.package, sent.parameters, identity))
+    run, is_new = platform.submit(renamed(environment, declared.submission, run_id))
     submit_cli.report_submitted(run, is_new=is_new)
     if wait:
         submit_cli.wait_for(platform, run.run_id, timeout, poll)

@@ -74,6 +74,11 @@ def submission_for(
     return Submission(f"{pipeline_name}-{package.version.partition('-')[0]}-{digest}", package, parameters)
 
 
+def renamed(environment: RemoteEnvironment, submission: Submission, run_id: str) -> Submission:
+    """Returns the same run under the name that `run_id` gives it."""
+    return submission_for(environment, submission.package, submission.parameters, run_id)
+
+
 def _images(environment: RemoteEnvironment) -> dict[str, str]:
     if not environment.digests.is_file():
         raise UsageError(

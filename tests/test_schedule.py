@@ -104,11 +104,11 @@ def test_cron_concurrency_and_catch_up_arrive(remote: Remote) -> None:
     if remote.kind == "kfp":
         assert row["trigger"]["cron_schedule"]["cron"] == "0 30 2 * * *"
         assert (row["max_concurrency"], row["no_catchup"]) == (1, True)
-        assert row["runtime_config"]["parameters"] == {"epochs": 1}
+        assert row["runtime_config"]["parameters"] == {"epochs": 1, "bucket_uri": "gs://example/models"}
     else:
         assert (row["cron"], row["maxConcurrentRunCount"]) == ("TZ=UTC 30 2 * * *", "1")
         job = row["createPipelineJobRequest"]["pipelineJob"]
-        assert job["runtimeConfig"]["parameterValues"] == {"epochs": 1}
+        assert job["runtimeConfig"]["parameterValues"] == {"epochs": 1, "bucket_uri": "gs://example/models"}
         assert job["labels"] == {"owner": "mnist-pipeline", "version": "abc123-0", "schedule": "nightly"}
 
 

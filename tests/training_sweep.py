@@ -23,6 +23,9 @@ from components.train.styles import NOTEBOOK_HIDDEN_UNITS
 CHECKOUT = Path(__file__).parent.parent
 RETRYABLE = 75
 STOP_SECONDS = 5.0
+# Long enough to save five times and more, at the share of the time that saving may take.
+EPOCHS = {"functional": 40}
+MORE_EPOCHS = 12  # of the styles with a bigger model
 
 
 @dataclasses.dataclass
@@ -174,12 +177,15 @@ def main() -> None:
             data_dir=dataset_dir,
         )
         for style in options.styles:
-            calm = Training(dataset_dir, home / f"{style}-calm", style, {})
+            parameters = {"epochs": EPOCHS.get(style, MORE_EPOCHS)}
+            calm = Training(dataset_dir, home / f"{style}-calm", style, parameters)
             calm.directory.mkdir()
             calm.finish()
             for name, way in WAYS.items():
                 for round_number in range(options.rounds):
-                    training = Training(dataset_dir, home / f"{style}-{name}-{round_number}", style, {})
+                    training = Training(
+                        dataset_dir, home / f"{style}-{name}-{round_number}", style, parameters
+                    )
                     training.directory.mkdir()
                     way(training, chance)
                     output = training.finish()

@@ -54,7 +54,7 @@ def run(rounds: int, quick: bool) -> list[Row]:
             unit="epochs",
             values=[lost_epochs(*pair) for pair in zip(calm, rough, strict=True)],
             at_most=1.0,
-            note="SIGTERM after every epoch but the last; a start is a calm process without training and model",
+            note="SIGTERM after every epoch but the last; a start: a calm process less training and model",
         ),
         Row(what=f"{STYLE}: one process start", values=[start_seconds(result) for result in calm]),
         Row(
@@ -75,14 +75,7 @@ def preempted(training: Training, preemptions: int) -> Result:
     """
     started = time.perf_counter()
     for _ in range(preemptions):
-        with training.start() as process:
-            for line in process.stdout or ():
-                if line.startswith("epoch "):
-                    process.send_signal(signal.SIGTERM)
-                    break
-            output, _ = process.communicate()
-        if process.returncode != RETRYABLE:
-            raise RuntimeError(f"exit code {process.returncode} after SIGTERM: {output}")
+        _stop_after_an_epoch(training)
     epochs, done = [], 0.0
     with training.start() as process:
         for line in process.stdout or ():
@@ -93,6 +86,17 @@ def preempted(training: Training, preemptions: int) -> Result:
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode} of the last process")
     return {"whole": time.perf_counter() - started, "epochs": epochs, "done": done}
+
+
+def _stop_after_an_epoch(training: Training) -> None:
+    with training.start() as process:
+        for line in process.stdout or ():
+            if line.startswith("epoch "):
+                process.send_signal(signal.SIGTERM)
+                break
+        output, _ = process.communicate()
+    if process.returncode != RETRYABLE:
+        raise RuntimeError(f"exit code {process.returncode} after SIGTERM: {output}")
 
 
 def start_seconds(calm: Result) -> float:

@@ -12,6 +12,7 @@ from multiprocessing import forkserver
 
 from pipeline import schedule
 from pipeline.platforms import open_platform
+from pipeline.submit import renamed
 from tests.fakes.remotes import declared, environment_at, submission
 
 TASKS: dict[str, Callable[[str, str], object]] = {}
@@ -51,6 +52,24 @@ def resume(kind: str, url: str) -> object:
 @task
 def delete(kind: str, url: str) -> object:
     return schedule.delete(_platform(kind, url), "nightly", _quiet)
+
+
+@task
+def apply_others(kind: str, url: str) -> object:
+    platform = _platform(kind, url)
+    return [schedule.apply(platform, declared(kind, name), _quiet) for name in ("hourly", "weekly")]
+
+
+@task
+def prune(kind: str, url: str) -> object:
+    return schedule.prune(_platform(kind, url), {"nightly"}, _quiet)
+
+
+@task
+def run_now(kind: str, url: str) -> object:
+    environment = environment_at(kind, url)
+    sent = renamed(environment, declared(kind).submission, "nightly 2026-11-24T02:30:00+00:00")
+    return open_platform(environment).submit(sent)
 
 
 @task

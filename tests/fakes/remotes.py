@@ -30,7 +30,10 @@ SPEC: Mapping[str, Any] = {
     "components": {"comp-work": {"executorLabel": "exec-work"}},
     "root": {
         "inputDefinitions": {
-            "parameters": {"epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 1.0}}
+            "parameters": {
+                "epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 1.0},
+                "bucket_uri": {"parameterType": "STRING", "defaultValue": ""},
+            }
         },
         "dag": {
             "tasks": {
@@ -115,7 +118,8 @@ def environment_at(kind: str, url: str) -> KfpEnvironment | VertexEnvironment:
 
 def submission(epochs: int = 1, run_name: str = "run-1") -> Submission:
     text = yaml.safe_dump(dict(SPEC))
-    return Submission(run_name, Package((SPEC,), "abc123-0", text), {"epochs": epochs})
+    parameters = {"epochs": epochs, "bucket_uri": "gs://example/models"}
+    return Submission(run_name, Package((SPEC,), "abc123-0", text), parameters)
 
 
 def declared(kind: str, name: str = "nightly", *, epochs: int = 1, enabled: bool = True) -> DeclaredSchedule:
