@@ -66,7 +66,7 @@ def nodes_for(
     if selector and target is Target.VERTEX:
         raise UsageError("--node-selector: Vertex AI chooses the node by the accelerator type; only for kfp")
     if accelerator == NO_ACCELERATOR:
-        return Nodes("", selector=selector or {})
+        return Nodes("", count, selector or {})
     accelerator = accelerator or DEFAULT_ACCELERATOR_TYPE[target]
     is_resource_name = "/" in accelerator
     if is_resource_name != (target is Target.KFP):
@@ -111,7 +111,7 @@ def to_documents(
     spec, *platform = compiled_documents(pipeline)
     use_images(spec, images)
     validate(spec, *platform)
-    lint.check(target, spec, *platform)
+    lint.check(target, nodes, spec, *platform)
     return [spec, *platform]
 
 

@@ -1,7 +1,7 @@
 """Where runs go: one typed file per environment, `MNIST_PIPELINE_*` variables over it, secrets only in those.
 
 load("kfp-example")                      # pipeline/environments/kfp-example.yaml
-MNIST_PIPELINE_ACCELERATOR__COUNT=2 …    # the same key, for one command
+MNIST_PIPELINE_NODES__COUNT=2 …          # the same key, for one command
 """
 
 import os
@@ -109,6 +109,7 @@ class SecretKey(_Section):
     key: Annotated[str, _matching(r"[A-Za-z0-9._-]+", "a key of a Kubernetes secret")]
 
 
+VERTEX_COUNTS = (1, 2, 4, 8, 16)  # accelerators of a machine
 # Gibibytes of memory per vCPU: https://cloud.google.com/compute/docs/machine-resource
 GIB_PER_VCPU = {
     "n1-standard": 3.75,
@@ -121,6 +122,12 @@ GIB_PER_VCPU = {
     "e2-highmem": 8.0,
     "e2-highcpu": 1.0,
 }
+
+
+def _vertex_count(value: int) -> int:
+    if value not in VERTEX_COUNTS:
+        raise ValueError(f"must be one of {', '.join(map(str, VERTEX_COUNTS))}")
+    return value
 
 
 class VertexNodes(_Section):
@@ -139,7 +146,7 @@ class VertexNodes(_Section):
         str,
         _matching(r"none|NVIDIA_[A-Z0-9_]+|TPU_V\d\w*", "a Vertex AI type such as NVIDIA_TESLA_T4, or none"),
     ]
-    count: Literal[1, 2, 4, 8, 16] = 1
+    count: Annotated[int, AfterValidator(_vertex_count)] = 1
     machine_type: (
         Annotated[
             str,
@@ -223,6 +230,12 @@ class KfpEnvironment(_RemoteEnvironment):
     cookie: SecretStr | None = None
     dex_username: SecretStr | None = None
     dex_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _a_token_file_is_for_who_reads_it(self) -> Self:
+        if self.token_path and self.auth not in ("bearer", "service-account"):
+            raise ValueError(f"token_path: auth={self.auth} would ignore it; for bearer or service-account")
+        return self
 
 
 class VertexEnvironment(_RemoteEnvironment):

@@ -128,6 +128,7 @@ def test_secrets_come_from_variables_and_are_never_shown(
         (VERTEX + "host: https://example.com\n", ["prod.yaml: host: no such key for this target"]),
         (VERTEX.replace("T4}", "T4, spot: true}"), ["nodes.spot: no such key for this target"]),
         (VERTEX.replace("T4}", "T4, selector: {a: b}}"), ["nodes.selector: no such key for this target"]),
+        (KFP.replace("bearer", "dex") + "token_path: token\n", ["token_path: auth=dex would ignore it"]),
         ("[]", ["must be a mapping"]),
         ("target: [", ["is not YAML"]),
     ],

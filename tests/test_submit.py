@@ -170,6 +170,32 @@ def test_bad_input_is_one_line_and_nothing_is_sent(home: Home, monkeypatch: pyte
     assert "auth=bearer needs MNIST_PIPELINE_TOKEN" in home.refused("runs", "list")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("PROJEKT", "x", "MNIST_PIPELINE_PROJEKT: no such setting; known: "),
+        ("NODES__COUNT", "0", "MNIST_PIPELINE_NODES__COUNT: "),
+        ("NODES__COUNTS", "1", "MNIST_PIPELINE_NODES__COUNTS: no such key for this target"),
+        ("TIME_ZONE", "CET+1", "MNIST_PIPELINE_TIME_ZONE: "),
+    ],
+)
+def test_a_wrong_key_stops_every_command(
+    home: Home, key: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}{key}", value)
+    for command in (["submit"], ["runs", "list"], ["schedule", "plan"], ["schedule", "apply"]):
+        assert expected in home.refused(*command)
+
+
+def test_a_count_of_no_accelerators_is_refused_and_not_ignored(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}NODES__ACCELERATOR", "none")
+    monkeypatch.setenv(f"{PREFIX}NODES__COUNT", "2")
+    kind = home.remote.kind
+    assert f"target {kind} would ignore: nodes.count=2 without an accelerator" in home.refused("submit")
+
+
 def test_schedule_commands_from_plan_to_prune(home: Home) -> None:
     name = SCHEDULES[home.remote.kind]
 
