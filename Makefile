@@ -26,9 +26,9 @@ setup: $(VENV)/dev  ## Make .venv with everything that run, test and check need
 run: $(VENV)/local  ## Run the pipeline here: ingest, train, evaluate, export (BUCKET=URI, ARGS="-p epochs=3")
 	python -m pipeline run $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
-images: $(VENV)/local  ## Build the four images (REGISTRY=host/path, TAG=git SHA, TF_VARIANT=cpu|gpu)
+images: $(VENV)/local  ## Build the four images (REGISTRY=host/path, TAG=git SHA, TF_VARIANT=cpu|gpu, SIGNING=1)
 	containers/base-image.sh
-	python -m pipeline images build --registry "$(REGISTRY)" --tag "$(TAG)" --tf-variant $(TF_VARIANT)
+	python -m pipeline images build --registry "$(REGISTRY)" --tag "$(TAG)" --tf-variant $(TF_VARIANT) $(if $(SIGNING),--signing)
 
 push: $(VENV)/local  ## Push the four images and write output/digests.json, which pins them (REGISTRY, TAG)
 	python -m pipeline images push --registry "$(REGISTRY)" --tag "$(TAG)"
@@ -37,7 +37,7 @@ run-docker: $(VENV)/local  ## Run the pipeline with nothing but its images (BUCK
 	python -m pipeline run --runner docker --registry "$(REGISTRY)" --tag "$(TAG)" $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 sbom: $(VENV)/dev  ## List every locked package of each image with its hashes in output/sbom/*.cdx.json
-	python -m pipeline images sbom --tf-variant $(TF_VARIANT)
+	python -m pipeline images sbom --tf-variant $(TF_VARIANT) $(if $(SIGNING),--signing)
 
 submit: needs-env $(VENV)/submit  ## Run the pipeline on a platform (ENV=NAME, ARGS="--wait -p epochs=3" or "--dry-run")
 	python -m pipeline submit --env $(ENV) $(ARGS)

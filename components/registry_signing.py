@@ -9,6 +9,7 @@ to the bucket can write that too; a reader who must not trust it names the key i
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,32 @@ def required_key(bucket: Bucket) -> str | None:
     return key
 
 
+def set_keys(signing_key: Path | None, verify_key: Path | None) -> None:
+    """Puts keys that flags name where tasks look for them.
+
+    Raises:
+      UsageError: a file is missing, or holds no key of that kind.
+    """
+    if signing_key:
+        _check_private_key(signing_key, "--signing-key")
+        os.environ[SIGNING_KEY_VARIABLE] = str(signing_key.resolve())
+    if verify_key:
+        read_public_key(verify_key, "--verify-key")
+        os.environ[VERIFY_KEY_VARIABLE] = str(verify_key.resolve())
+
+
 def check_signing_key(bucket: Bucket) -> None:
-    """Raises UsageError, before any work, if models here need a signature and there is no key for it."""
-    if required_key(bucket) is not None and not os.environ.get(SIGNING_KEY_VARIABLE):
-        raise UsageError(f"{bucket.uri}: needs signed models; set {SIGNING_KEY_VARIABLE}")
+    """Raises UsageError, before any work, if models here need a signature and there is no good key for it."""
+    if path := os.environ.get(SIGNING_KEY_VARIABLE):
+        _check_private_key(path, SIGNING_KEY_VARIABLE)
+    elif required_key(bucket) is not None:
+        raise UsageError(f"{bucket.uri}: needs signed models; set {SIGNING_KEY_VARIABLE}, or --signing-key")
+
+
+def check_installed() -> None:
+    """Raises UsageError if keys are named and the package that uses them is not installed here."""
+    if os.environ.get(SIGNING_KEY_VARIABLE) or os.environ.get(VERIFY_KEY_VARIABLE):
+        _model_signing()
 
 
 def require_signatures(bucket: Bucket, public_key: str) -> None:
@@ -69,13 +92,22 @@ def require_signatures(bucket: Bucket, public_key: str) -> None:
 
 def read_public_key(path: str | Path, field: str) -> str:
     """Returns the PEM public key in a file; UsageError, which calls the file `field`, if there is none."""
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{field}={str(path)!r}: cannot be read ({type(error).__name__})") from None
+    text = _read_pem(path, field)
     if not _is_public_key(text):
         raise UsageError(f"{field}={str(path)!r}: must be a PEM file with a PUBLIC KEY")
     return text
+
+
+def _check_private_key(path: str | Path, field: str) -> None:
+    if not re.search(r"-----BEGIN (EC )?PRIVATE KEY-----", _read_pem(path, field)):
+        raise UsageError(f"{field}={str(path)!r}: must be a PEM file with a private key without a password")
+
+
+def _read_pem(path: str | Path, field: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{field}={str(path)!r}: cannot be read ({type(error).__name__})") from None
 
 
 def sign(bucket: Bucket, version: str, manifest: bytes, signing_key: str | Path) -> None:

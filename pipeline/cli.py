@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from components import registry_signing
 from components.errors import GateError, PipelineError, UsageError
 from pipeline import image_build, models
 from pipeline.schedule_cli import schedule_app
@@ -69,12 +70,17 @@ def run(
     digests: Digests = None,
     network: Annotated[str, typer.Option(help="docker: the containers' network.")] = "none",
     gpus: Annotated[str, typer.Option(help="docker: GPUs that tasks may use: all, or how many.")] = "",
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Private key (PEM) that signs what is published.")
+    ] = None,
+    verify_key: models.VerifyKey = None,
 ) -> None:
     """Run the whole pipeline here, through the KFP local runner."""
     from pipeline import dag, docker_runner, local, summary
     from pipeline.compile import load_documents, local_spec
     from pipeline.parameters import resolve
 
+    registry_signing.set_keys(signing_key, verify_key)
     docker = docker_runner.Options(registry=registry, tag=tag, digests=digests, network=network, gpus=gpus)
     spec = load_documents(from_yaml)[0] if from_yaml else local_spec()
     arguments = resolve(
@@ -87,6 +93,7 @@ def run(
     if runner is Runner.DOCKER:
         containers = docker_runner.for_run(spec, arguments, docker, runs_dir=runs_dir, pinned=bool(from_yaml))
     else:
+        registry_signing.check_installed()
         containers = docker.refused()
     with containers as kfp_runner:
         outcome = local.run(spec, arguments, runs_dir=runs_dir, retries=retries, runner=kfp_runner)

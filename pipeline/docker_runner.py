@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import StorageError, UsageError
+from components.registry_signing import SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE
 from pipeline import docker_containers, images
 
 if TYPE_CHECKING:
@@ -218,11 +219,13 @@ def run_arguments(
             raise StorageError(f"mirror={mirror}: is not a directory")
         mounts.append(Mount(str(mirror_dir), str(mirror_dir), type="bind", read_only=True))
     environment = {"HOME": "/tmp", "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")}
+    files = [SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE]
     if network != NO_NETWORK:
         environment |= {name: os.environ[name] for name in _CLOUD_VARIABLES if name in os.environ}
-        if credentials := os.environ.get(_CREDENTIALS_VARIABLE):
-            mounts.append(Mount(credentials, credentials, type="bind", read_only=True))
-            environment[_CREDENTIALS_VARIABLE] = credentials
+        files.append(_CREDENTIALS_VARIABLE)
+    given = {name: str(Path(os.environ[name]).absolute()) for name in files if os.environ.get(name)}
+    environment |= given
+    mounts += [Mount(path, path, type="bind", read_only=True) for path in sorted(set(given.values()))]
     return {
         "user": f"{os.getuid()}:{os.getgid()}",
         "read_only": True,

@@ -20,6 +20,8 @@ from pipeline import images
 app = typer.Typer(no_args_is_help=True, help="The components' container images.")
 
 VARIANTS = ("cpu", "gpu")
+SIGNING_LOCK = "sign"
+SIGNERS = ("evaluate", "export")  # who read and write a bucket's manifests
 DIGESTS_PATH = Path("output/digests.json")
 SBOM_DIR = Path("output/sbom")
 
@@ -28,12 +30,17 @@ Registry = Annotated[
 ]
 Tag = Annotated[str, typer.Option(help="Empty for the checkout's git SHA, with -dirty when it is.")]
 Variant = Annotated[str, typer.Option(help="TensorFlow of the train image: cpu or gpu.")]
+Signing = Annotated[
+    bool, typer.Option("--signing", help="With what signed models need, in evaluate and export.")
+]
 
 
 @app.command("build")
-def build_command(registry: Registry = "", tag: Tag = "", tf_variant: Variant = "cpu") -> None:
+def build_command(
+    registry: Registry = "", tag: Tag = "", tf_variant: Variant = "cpu", signing: Signing = False
+) -> None:
     """Builds the four images and prints each reference, its size and how long it took."""
-    build(registry=registry, tag=tag, tf_variant=tf_variant)
+    build(registry=registry, tag=tag, tf_variant=tf_variant, signing=signing)
 
 
 @app.command("push")
@@ -45,13 +52,19 @@ def push_command(
 
 
 @app.command("sbom")
-def sbom_command(directory: Annotated[Path, typer.Option()] = SBOM_DIR, tf_variant: Variant = "cpu") -> None:
+def sbom_command(
+    directory: Annotated[Path, typer.Option()] = SBOM_DIR,
+    tf_variant: Variant = "cpu",
+    signing: Signing = False,
+) -> None:
     """Writes one CycloneDX file an image: every locked package with its hashes."""
-    sbom(directory=directory, tf_variant=tf_variant)
+    sbom(directory=directory, tf_variant=tf_variant, signing=signing)
 
 
-def build(*, registry: str = "", tag: str = "", tf_variant: str = "cpu") -> dict[str, str]:
-    """Builds the four images from the checkout.
+def build(
+    *, registry: str = "", tag: str = "", tf_variant: str = "cpu", signing: bool = False
+) -> dict[str, str]:
+    """Builds the four images from the checkout; a tag that is not given ends in what is unusual in them.
 
     Returns:
       Component name to image reference.
@@ -62,21 +75,22 @@ def build(*, registry: str = "", tag: str = "", tf_variant: str = "cpu") -> dict
     """
     _check_variant(tf_variant)
     if not tag:
-        tag = images.git_tag() + ("" if tf_variant == "cpu" else f"-{tf_variant}")
+        tag = images.git_tag() + ("" if tf_variant == "cpu" else f"-{tf_variant}") + "-signing" * signing
     references = images.resolve(registry=registry, tag=tag)
     client = build_client()
     for component, reference in references.items():
         started = time.perf_counter()
-        _run([client, *_build_arguments(component, reference, tf_variant)], f"building {reference}")
+        _run([client, *_build_arguments(component, reference, tf_variant, signing)], f"building {reference}")
         size = int(_output([client, "image", "inspect", "--format", "{{.Size}}", reference]))
         print(f"{reference}  {size / 1e9:.2f} GB  {time.perf_counter() - started:.1f} s", flush=True)
     return references
 
 
-def _build_arguments(component: str, reference: str, tf_variant: str) -> Iterator[str]:
+def _build_arguments(component: str, reference: str, tf_variant: str, signing: bool) -> Iterator[str]:
     yield from ("build", "--file", "containers/Dockerfile", "--target", component, "--tag", reference)
     build_arguments = {
         "TF_VARIANT": tf_variant,
+        "SIGNING_LOCK": SIGNING_LOCK if signing else "",
         "VERSION": project_version(),
         "REVISION": images.git_revision(),
         "CODE_SHA256": images.code_sha256(component),
@@ -167,7 +181,7 @@ def _output(command: list[str]) -> str:
     return done.stdout.strip()
 
 
-def sbom(*, directory: Path = SBOM_DIR, tf_variant: str = "cpu") -> list[Path]:
+def sbom(*, directory: Path = SBOM_DIR, tf_variant: str = "cpu", signing: bool = False) -> list[Path]:
     """Writes `<image>.cdx.json` for each image: the packages of its locks, with their hashes.
 
     Raises:
@@ -179,7 +193,7 @@ def sbom(*, directory: Path = SBOM_DIR, tf_variant: str = "cpu") -> list[Path]:
     paths = []
     for component in images.COMPONENTS:
         path = directory / f"{images.repository(component)}.cdx.json"
-        locked = "\n".join(locked_requirements(component, tf_variant))
+        locked = "\n".join(locked_requirements(component, tf_variant, signing=signing))
         module = ["cyclonedx_py", "requirements", "--output-reproducible", "-", "-o", str(path)]
         command = [sys.executable, "-m", *module]
         done = subprocess.run(command, input=locked, capture_output=True, text=True, check=False)
@@ -202,13 +216,13 @@ LINUX: Mapping[str, str] = {
 }
 
 
-def locked_requirements(component: str, tf_variant: str = "cpu") -> list[str]:
+def locked_requirements(component: str, tf_variant: str = "cpu", *, signing: bool = False) -> list[str]:
     """Returns the `name==version --hash=…` lines of the image's locks for Linux x86_64, Python 3.11."""
     from packaging.markers import Marker
 
     lock = f"train-{tf_variant}" if component == "train" else component
     lines: list[str] = []
-    for name in (lock, "kfp"):
+    for name in (lock, *([SIGNING_LOCK] if signing and component in SIGNERS else []), "kfp"):
         text = (images.CHECKOUT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         for line in text.replace("\\\n", " ").splitlines():
             requirement, _, hashes = line.partition(" --hash=")

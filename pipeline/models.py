@@ -1,7 +1,6 @@
 """`python -m pipeline models …`: look after the models that were published to a bucket."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -22,6 +21,7 @@ Bucket = Annotated[str, typer.Option(metavar="URI", help="gs://bucket/prefix or 
 Deadline = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Give a store up that fails for so long; default 120.")
 ]
+SigningKey = Annotated[Path, typer.Option(metavar="FILE", help="Private key (PEM, elliptic curve).")]
 VerifyKey = Annotated[
     Path | None,
     typer.Option(
@@ -160,7 +160,7 @@ def gc(
 @models_app.command()
 def sign(
     version: Version,
-    signing_key: Annotated[Path, typer.Option(metavar="FILE", help="Private key (PEM, elliptic curve).")],
+    signing_key: SigningKey,
     bucket: Bucket = "",
     deadline: Deadline = None,
 ) -> None:
@@ -185,9 +185,7 @@ def require_signatures(
 
 
 def _open(uri: str, deadline: float | None, verify_key: Path | None) -> buckets.Bucket:
-    if verify_key:
-        registry_signing.read_public_key(verify_key, "--verify-key")
-        os.environ[registry_signing.VERIFY_KEY_VARIABLE] = str(verify_key.resolve())
+    registry_signing.set_keys(None, verify_key)
     if not uri:
         from pipeline.dag import LOCAL_BUCKET  # KFP takes seconds to import
 

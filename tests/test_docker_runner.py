@@ -268,6 +268,20 @@ def test_directories_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         docker_runner.run_arguments(runs_dir=tmp_path, **{**options, "mirror": str(file)})
 
 
+def test_keys_reach_the_containers_as_files_that_they_can_only_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_SIGNING_KEY", str(tmp_path / "key.pem"))
+    monkeypatch.setenv("MODEL_VERIFY_KEY", "")
+    options = {"bucket_uri": "", "mirror": "", "network": "none", "gpus": ""}
+    arguments = docker_runner.run_arguments(runs_dir=tmp_path, **options)
+    assert arguments["environment"]["MODEL_SIGNING_KEY"] == str(tmp_path / "key.pem")
+    assert "MODEL_VERIFY_KEY" not in arguments["environment"]
+    [mount] = arguments["mounts"]
+    assert (mount["Source"], mount["Target"]) == (str(tmp_path / "key.pem"),) * 2
+    assert mount["ReadOnly"]
+
+
 @pytest.mark.parametrize("gpus", ["0", "-1", "some", "1.5"])
 def test_gpus_are_all_or_a_count(tmp_path: Path, gpus: str) -> None:
     with pytest.raises(UsageError, match=f"--gpus={gpus}: must be"):

@@ -1,5 +1,6 @@
 """Signed manifests, with keys made here; nothing leaves this machine."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from components.bucket import Bucket, open_bucket
 from components.errors import DataError, GateError, UsageError
 from components.registry import download_version, read_champion, verify_version
 from components.registry_publish import promote_version, publish
-from components.registry_signing import check_signing_key, read_public_key, require_signatures
+from components.registry_signing import (
+    SIGNING_KEY_VARIABLE,
+    VERIFY_KEY_VARIABLE,
+    check_signing_key,
+    read_public_key,
+    require_signatures,
+    set_keys,
+)
 from pipeline.models import models_app
 from tests.test_registry import contents, make_model
 
@@ -75,6 +83,30 @@ def test_a_missing_key_is_known_before_training(
         check_signing_key(bucket)
     monkeypatch.setenv("MODEL_SIGNING_KEY", keys[0])
     check_signing_key(bucket)
+
+
+def test_keys_from_flags_are_checked_and_put_where_tasks_look(
+    keys: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE):
+        monkeypatch.setenv(variable, "")  # monkeypatch takes back what set_keys puts there
+    with pytest.raises(UsageError, match=r"--signing-key=.*nope.*: cannot be read"):
+        set_keys(tmp_path / "nope", None)
+    with pytest.raises(UsageError, match=r"--signing-key=.*: must be a PEM file with a private key"):
+        set_keys(Path(keys[1]), None)
+    with pytest.raises(UsageError, match=r"--verify-key=.*: must be a PEM file with a PUBLIC KEY"):
+        set_keys(None, Path(keys[0]))
+    assert not os.environ[SIGNING_KEY_VARIABLE]
+    set_keys(Path(keys[0]), Path(keys[1]))
+    assert (os.environ[SIGNING_KEY_VARIABLE], os.environ[VERIFY_KEY_VARIABLE]) == keys
+
+
+def test_a_file_that_is_no_key_is_known_before_training(
+    bucket: Bucket, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SIGNING_KEY_VARIABLE, keys[1])
+    with pytest.raises(UsageError, match=r"MODEL_SIGNING_KEY=.*: must be a PEM file with a private key"):
+        check_signing_key(bucket)
 
 
 def test_a_model_signed_with_another_key_is_not_promoted(
