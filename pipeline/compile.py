@@ -15,6 +15,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UsageError
+from components.registry_signing import SIGNING_KEY_VARIABLE
 from components.revision import IMAGE_VARIABLE
 from pipeline import dag, lint
 from pipeline.images import image_of
@@ -30,6 +31,7 @@ DEFAULT_ACCELERATOR_TYPE = {
 NO_ACCELERATOR = "none"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is
 WEBHOOK_VARIABLE = "NOTIFY_WEBHOOK"
+SIGNING_DIR = "/etc/mnist-pipeline/signing"  # where a cluster mounts the secret with the private key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,7 @@ def to_documents(
     nodes: Nodes,
     resources: Mapping[str, dag.Resources] = dag.RESOURCES,
     webhook_secret: tuple[str, str] | None = None,
+    signing_secret: tuple[str, str] | None = None,
 ) -> list[Spec]:
     """Compiles the DAG for `target`.
 
@@ -93,6 +96,7 @@ def to_documents(
       nodes: where train runs.
       resources: what each task asks of its node.
       webhook_secret: KFP only; name and key of the Kubernetes secret that becomes notify's WEBHOOK_VARIABLE.
+      signing_secret: KFP only; those of the secret that holds the private key which export signs with.
 
     Returns:
       The pipeline spec; for KFP with a second document where Kubernetes settings are needed.
@@ -106,6 +110,10 @@ def to_documents(
         if webhook_secret and task.name == dag.NOTIFY_TASK:
             name, key = webhook_secret
             kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: WEBHOOK_VARIABLE})
+        if signing_secret and task.name == dag.EXPORT_TASK:
+            name, key = signing_secret
+            kubernetes.use_secret_as_volume(task, secret_name=name, mount_path=SIGNING_DIR)
+            task.set_env_variable(SIGNING_KEY_VARIABLE, f"{SIGNING_DIR}/{key}")
 
     pipeline = placed_pipeline(place)
     spec, *platform = compiled_documents(pipeline)
@@ -199,8 +207,9 @@ def use_images(spec: Spec, images: Mapping[str, str]) -> None:
     """Gives each component the image that the caller chose, in place, and tells export which one trains."""
     for component, executor in _containers(spec):
         executor["image"] = images[image_of(component)]
-        if component == "export":
-            executor["env"] = [{"name": IMAGE_VARIABLE, "value": images["train"]}]
+        if component == dag.EXPORT_TASK:
+            own = [each for each in executor.get("env", []) if each["name"] != IMAGE_VARIABLE]
+            executor["env"] = [*own, {"name": IMAGE_VARIABLE, "value": images["train"]}]
 
 
 def images_of(spec: Spec) -> dict[str, str]:

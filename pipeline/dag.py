@@ -44,6 +44,7 @@ RETRY_BACKOFF = "30s"
 RETRY_BACKOFF_FACTOR = 2.0
 RETRY_BACKOFF_MAX = "300s"
 GPU_TASK = "train"
+EXPORT_TASK = "export"
 NOTIFY_TASK = "notify"
 GPU_COUNT = 1
 LOCAL_BUCKET = "output/bucket"

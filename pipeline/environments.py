@@ -213,6 +213,8 @@ class KfpEnvironment(_RemoteEnvironment):
       service_account: of the tasks' pods.
       webhook_secret: the Kubernetes secret whose value is the address that notify tells; for a run whose
         `notify_webhook` is not set otherwise.
+      signing_secret: the Kubernetes secret whose value is the private key that export signs models with; the
+        images must be those of `make images SIGNING=1`.
       time_zone: the cluster's CRON_SCHEDULE_TIMEZONE, by which it reads every cron expression.
     """
 
@@ -227,6 +229,7 @@ class KfpEnvironment(_RemoteEnvironment):
     pipeline_root: str | None = None
     nodes: KfpNodes
     webhook_secret: SecretKey | None = None
+    signing_secret: SecretKey | None = None
     cookie: SecretStr | None = None
     dex_username: SecretStr | None = None
     dex_password: SecretStr | None = None

@@ -28,13 +28,12 @@ def package_for(environment: RemoteEnvironment) -> Package:
       UsageError: no digests file, one for other images, a setting that the target would ignore.
     """
     references = _images(environment)
-    secret = environment.webhook_secret if isinstance(environment, KfpEnvironment) else None
     documents = to_documents(
         Target(environment.target),
         references,
         _nodes(environment),
         _resources(environment),
-        webhook_secret=(secret.name, secret.key) if secret else None,
+        **_secrets(environment),
     )
     text = to_yaml(documents)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
@@ -110,6 +109,12 @@ def _nodes(environment: RemoteEnvironment) -> Nodes:
     kubernetes = environment.nodes
     tolerations = [toleration.model_dump(exclude_defaults=True) for toleration in kubernetes.tolerations]
     return Nodes(accelerator, chosen.count, kubernetes.selector, tolerations, kubernetes.spot)
+
+
+def _secrets(environment: RemoteEnvironment) -> dict[str, tuple[str, str]]:
+    """Returns the Kubernetes secrets that the environment names, as arguments of `to_documents`."""
+    named = {name: getattr(environment, name, None) for name in ("webhook_secret", "signing_secret")}
+    return {name: (secret.name, secret.key) for name, secret in named.items() if secret}
 
 
 def _resources(environment: RemoteEnvironment) -> dict[str, dag.Resources]:

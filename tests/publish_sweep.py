@@ -177,10 +177,13 @@ def sweep_gcs(root: Path, server: GcsServer, proxy: FaultProxy, tally: Tally, fi
         raw = _raw_gcs(server, name, "models/")
         with Reader(raw, _models(old, new), tally):
             child = process(bucket.uri, str(new), generation, proxy.url, 0)
+            requests = len(proxy.requests)
             with killing(proxy, child, number, forwarded):
                 child.start()
                 child.join(60)
+            requests = len(proxy.requests) - requests
         if child.exitcode == 0:
+            assert requests < number, f"request {number} of {requests} came and was not its publisher's last"
             return
         assert child.exitcode == -signal.SIGKILL, child.exitcode
         _rerun(bucket, new, generation, tally, raw)

@@ -1,4 +1,7 @@
+import contextlib
+import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,29 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         Checkpoints(str(tmp_path / "file"), RUN)
+
+
+@contextlib.contextmanager
+def full_beyond(size: int) -> Iterator[None]:
+    """Lets no file of this process grow larger than that: a write fails as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_place_that_is_full_is_an_error_and_keeps_what_it_has(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    checkpoints.save(checkpoint(1))
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    large = Checkpoint({"epoch": 1, "step": 2, "history": []}, [np.zeros(1_000_000, np.float32)])
+    with full_beyond(1_000_000), pytest.raises(StorageError, match=r"cannot write .*\.ckpt: "):
+        checkpoints.save(large)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert loaded_step(checkpoints) == 1
 
 
 def test_saving_is_due_by_what_it_costs(checkpoints: Checkpoints, tmp_path: Path) -> None:

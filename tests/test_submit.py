@@ -127,6 +127,16 @@ def test_a_webhook_secret_of_the_environment_is_what_notify_reads(
     assert f'notify_webhook    "{expected}"' in shown
 
 
+def test_a_signing_secret_of_the_environment_is_mounted_for_export(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}SIGNING_SECRET", '{"name": "mnist-signing", "key": "key.pem"}')
+    home.run("submit")
+    assert ('"secretName": "mnist-signing"' in json.dumps(sent_spec(home.remote))) == (
+        home.remote.kind == "kfp"
+    )
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("FAILED", 10), ("HANG", 12)])
 def test_wait_exits_by_the_runs_end(home: Home, outcome: str, code: int) -> None:
     home.remote.server.outcome = outcome

@@ -11,7 +11,6 @@ newest is damaged, the one before it serves. `<run>` is a fingerprint of everyth
 import dataclasses
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 
 from components.bucket import Bucket, open_bucket
 from components.errors import DataError
-from components.model_files import digest_bytes
 
 KEEP = 2
 # Saving may take this share of the training time; a slow place is saved to less often.
@@ -87,13 +85,9 @@ class Checkpoints:
           StorageError: the place is full, refuses or does not answer.
         """
         content = _encode(self._run, checkpoint)
-        digest = digest_bytes(content)
         epoch, step = checkpoint.facts["epoch"], checkpoint.facts["step"]
-        name = f"{self._prefix}{epoch:06d}-{step:09d}-{digest.sha256}.ckpt"
-        with tempfile.NamedTemporaryFile(prefix="checkpoint-") as file:
-            file.write(content)
-            file.flush()
-            self._bucket.upload(name, Path(file.name), digest)
+        name = f"{self._prefix}{epoch:06d}-{step:09d}-{hashlib.sha256(content).hexdigest()}.ckpt"
+        self._bucket.write(name, content, generation=0)
         self._drop(keep=KEEP)
 
     def load(self) -> Checkpoint | None:
