@@ -110,7 +110,7 @@ def to_documents(
         if webhook_secret and task.name == dag.NOTIFY_TASK:
             name, key = webhook_secret
             kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env={key: WEBHOOK_VARIABLE})
-        if signing_secret and task.name == dag.EXPORT_TASK:
+        if signing_secret and task.name in dag.EXPORT_TASKS:
             name, key = signing_secret
             kubernetes.use_secret_as_volume(task, secret_name=name, mount_path=SIGNING_DIR)
             task.set_env_variable(SIGNING_KEY_VARIABLE, f"{SIGNING_DIR}/{key}")
@@ -207,7 +207,7 @@ def use_images(spec: Spec, images: Mapping[str, str]) -> None:
     """Gives each component the image that the caller chose, in place, and tells export which one trains."""
     for component, executor in _containers(spec):
         executor["image"] = images[image_of(component)]
-        if component == dag.EXPORT_TASK:
+        if component in dag.EXPORT_TASKS:
             own = [each for each in executor.get("env", []) if each["name"] != IMAGE_VARIABLE]
             executor["env"] = [*own, {"name": IMAGE_VARIABLE, "value": images["train"]}]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from components.errors import UsageError
 
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
-GUESTS = {"lookup": "export", "notify": "export"}  # components too small for an image of their own
+# Tasks in another component's image: components too small for one of their own, and an export that evaluates.
+GUESTS = {"lookup": "export", "notify": "export", "export-2": "evaluate"}
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 TITLE_LABEL = "org.opencontainers.image.title"
@@ -121,7 +122,7 @@ def code_sha256(component: str, checkout: Path = CHECKOUT) -> str:
 def _sources(component: str, checkout: Path) -> Iterator[Path]:
     yield from (checkout / "components").glob("*.py")
     for inhabitant in (component, *(guest for guest, host in GUESTS.items() if host == component)):
-        for path in (checkout / "components" / inhabitant).rglob("*"):
+        for path in (checkout / "components" / component_of(inhabitant)).rglob("*"):
             if path.is_file() and path.name != "component.py" and path.parent.name != "__pycache__":
                 yield path
     yield from (checkout / "containers" / name for name in _BUILD_FILES)
@@ -130,9 +131,14 @@ def _sources(component: str, checkout: Path) -> Iterator[Path]:
             yield path
 
 
-def image_of(component: str) -> str:
-    """Returns which of COMPONENTS' images runs a component: its own, or its host's."""
-    return GUESTS.get(component, component)
+def image_of(task: str) -> str:
+    """Returns which of COMPONENTS' images a task runs in: its component's own, or its host's."""
+    return GUESTS.get(task, task)
+
+
+def component_of(task: str) -> str:
+    """Returns the component that a task runs; KFP numbers all tasks of one but the first."""
+    return task.partition("-")[0]
 
 
 def check_fresh(component: str, reference: str, labels: Mapping[str, str], checkout: Path = CHECKOUT) -> None:

@@ -181,7 +181,9 @@ def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> O
     published = model_uri = None
     if evaluation["blessed"]:
         must_have_run("export")
-        published = json.loads((run_dir / "export" / "published" / "published.json").read_text())
+        exporter = "export-2" if _returned(run_dir / "export") else "export"
+        must_have_run(exporter)
+        published = json.loads((run_dir / exporter / "published" / "published.json").read_text())
         model_uri = published["model_uri"]
     elif evaluation["unchanged"]:
         model_uri = f"{bucket_uri}/{model_prefix(evaluation['champion']['version'])}".rstrip("/")

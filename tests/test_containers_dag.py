@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,13 @@ import docker
 import pytest
 
 from components.bucket import open_bucket
+from components.model_files import hash_model
 from pipeline import docker_containers, docker_runner, images
+from pipeline.compile import Nodes, to_documents, to_yaml
+from pipeline.targets import Target
+from tests.conftest import TrainModel
 from tests.gcs_fixtures import Gcs
+from tests.overtaking import overtake
 
 pytestmark = pytest.mark.containers
 
@@ -108,6 +114,21 @@ def test_a_run_reaches_a_remote_bucket_through_the_network_that_it_is_given(
     pointer = open_bucket(bucket_uri).read("champion.json")
     assert pointer is not None
     assert published["version"] in pointer.data.decode()
+
+
+def test_an_export_that_was_overtaken_is_evaluated_again_in_an_image_that_can(
+    built: dict[str, str], tmp_path: Path, train_model: TrainModel
+) -> None:
+    rival_dir = tmp_path / "bucket" / "rival"  # where the containers can read it
+    shutil.copytree(train_model(epochs=1, seed=3), rival_dir)
+    documents = to_documents(Target.KFP, built, Nodes(""))
+    overtake(documents[0], rival_dir)
+    (tmp_path / "pipeline.yaml").write_text(to_yaml(documents))
+    done = run(tmp_path, "--from-yaml", str(tmp_path / "pipeline.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no TensorFlow here to evaluate again" in done.stdout
+    published = read(tmp_path / "runs", "published.json")
+    assert (published["promoted"], published["parent"]) == (True, hash_model(rival_dir))
 
 
 def test_an_interrupted_run_leaves_a_checkpoint_and_no_container(

@@ -10,9 +10,10 @@ import pytest
 from pipeline import dag
 from pipeline.compile import local_spec
 from pipeline.images import COMPONENTS as IMAGES
-from pipeline.images import GUESTS, image_of
+from pipeline.images import GUESTS, component_of, image_of
 
-COMPONENTS = (*IMAGES, *GUESTS)
+TASKS = (*IMAGES, *GUESTS)
+COMPONENTS = sorted({component_of(task) for task in TASKS})
 
 # How a face's artifacts reach its core as paths.
 PATHS = {
@@ -75,7 +76,7 @@ def test_lookup_compares_every_parameter_of_train_that_changes_the_model() -> No
 
 
 def test_a_guest_lives_in_a_real_image() -> None:
-    assert {image_of(component) for component in COMPONENTS} == set(IMAGES)
+    assert {image_of(task) for task in TASKS} == set(IMAGES)
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "lookup"])
@@ -96,13 +97,13 @@ def test_the_dag_passes_every_parameter_of_every_component_under_its_own_name() 
     spec = local_spec()
     for component in [spec["root"], *spec["components"].values()]:
         tasks |= component.get("dag", {}).get("tasks", {})
-    for component in COMPONENTS:
-        passed = tasks[component]["inputs"].get("parameters", {})
-        assert set(passed) - {"status"} == names(face(component)) - set(PATHS)
+    for task in TASKS:
+        passed = tasks[task]["inputs"].get("parameters", {})
+        assert set(passed) - {"status"} == names(face(component_of(task))) - set(PATHS)
         for name in set(passed) - {"status", *FROM_A_TASK}:
             assert passed[name]["componentInputParameter"].removeprefix("pipelinechannel--") == name
-    groups = {"exit-handler-1", "condition-2", "condition-3"}
-    assert set(dag.RESOURCES) == set(COMPONENTS) == set(tasks) - groups
+    groups = {"exit-handler-1", "condition-2", "condition-3", "condition-4"}
+    assert set(dag.RESOURCES) == set(TASKS) == set(tasks) - groups
 
 
 def test_every_pipeline_parameter_is_used_by_a_component() -> None:

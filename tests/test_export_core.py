@@ -32,13 +32,15 @@ def evaluation(directory: Path, model_dir: Path, **changes: Any) -> Path:
 
 def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     model_dir = make_model(tmp_path / "model")
-    return core.export(
+    published = core.export(
         dataset_dir=tmp_path / "dataset",
         model_dir=model_dir,
         evaluation_dir=evaluation(tmp_path / "evaluation", model_dir, **changes),
         bucket_uri=str(tmp_path / "bucket"),
         published_dir=tmp_path / "published",
     )
+    assert published
+    return published
 
 
 def test_a_blessed_model_becomes_the_champion(tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ from components.export import core
 from components.model_files import hash_model
 from components.registry import read_champion
 from components.registry_publish import publish
+from pipeline import local
+from pipeline.compile import local_spec
+from pipeline.parameters import resolve
 from tests.conftest import TrainModel
+from tests.overtaking import overtake, put_before_the_imports_of
 
 
 class Run:
@@ -38,7 +42,7 @@ class Run:
             min_improvement=0.0,
         )
 
-    def export(self) -> dict[str, Any]:
+    def export(self) -> dict[str, Any] | None:
         return core.export(
             dataset_dir=self.dataset_dir,
             model_dir=self.model_dir,
@@ -66,6 +70,7 @@ def test_the_better_model_beats_the_new_champion(
     run.evaluate()
     other = publish(open_bucket(run.bucket_uri), worse_dir, {}, 0)
     published = run.export()
+    assert published
     assert "evaluate against the new champion" in capsys.readouterr().out
     assert champion(run.bucket_uri) == published["version"] == hash_model(model_dir)
     assert published["parent"] == other.version
@@ -88,20 +93,39 @@ def test_two_runs_with_one_model_both_succeed(tmp_path: Path, dataset_dir: str, 
     for run in runs:
         run.evaluate()
     first, second = (run.export() for run in runs)
+    assert first
+    assert second
     assert (first["promoted"], second["promoted"]) == (True, False)
     assert first["version"] == second["version"]
 
 
-def test_without_tensorflow_it_stands_down(
+def test_without_tensorflow_it_says_so_and_the_same_export_where_it_is_goes_on(
     tmp_path: Path, dataset_dir: str, model_dir: Path, worse_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(tmp_path / "run", dataset_dir, model_dir, str(tmp_path / "bucket"))
     run.evaluate()
     publish(open_bucket(run.bucket_uri), worse_dir, {}, 0)
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(GateError, match="TensorFlow is not installed here, so this model stands down"):
-        run.export()
+    with monkeypatch.context() as hidden:
+        hidden.setitem(sys.modules, "tensorflow", None)
+        assert run.export() is None
     assert champion(run.bucket_uri) == hash_model(worse_dir)
+    assert not (run.directory / "published").exists()
+    published = run.export()
+    assert published
+    assert champion(run.bucket_uri) == published["version"] == hash_model(model_dir)
+
+
+def test_the_dag_runs_an_overtaken_export_again(tmp_path: Path, worse_dir: Path) -> None:
+    spec = local_spec()
+    overtake(spec, worse_dir)
+    hide = "    import sys\n\n    sys.modules['tensorflow'] = None\n"
+    put_before_the_imports_of(spec, "export", hide)
+    chosen = [f"bucket_uri={tmp_path}/bucket", "epochs=1", "min_accuracy=0.9", "min_digit_recall=0.5"]
+    outcome = local.run(spec, resolve(spec, chosen), runs_dir=tmp_path / "runs", retries=0)
+    assert outcome.published
+    assert outcome.published["promoted"]
+    assert outcome.published["parent"] == hash_model(worse_dir)
+    assert champion(f"{tmp_path}/bucket") == outcome.published["version"]
 
 
 def test_the_dataset_must_be_the_one_evaluated_on(

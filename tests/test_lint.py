@@ -139,13 +139,15 @@ def test_a_cpu_pool_may_be_chosen_without_an_accelerator() -> None:
 
 def test_the_signing_key_comes_from_a_kubernetes_secret_as_a_file_that_export_is_told_of() -> None:
     spec, platform = to_documents(Target.KFP, IMAGES, Nodes(""), signing_secret=("mnist-signing", "key.pem"))
-    [(label, export)] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items()
-    [volume] = export["secretAsVolume"]
-    assert (label, volume["secretName"]) == ("exec-export", "mnist-signing")
-    variables = spec["deploymentSpec"]["executors"]["exec-export"]["container"]["env"]
-    assert {each["name"]: each["value"] for each in variables} == {
-        "MODEL_SIGNING_KEY": f"{volume['mountPath']}/key.pem",
-        "PIPELINE_TRAIN_IMAGE": IMAGES["train"],
-    }
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == {"exec-export", "exec-export-2"}
+    for label, export in executors.items():
+        [volume] = export["secretAsVolume"]
+        assert volume["secretName"] == "mnist-signing"
+        variables = spec["deploymentSpec"]["executors"][label]["container"]["env"]
+        assert {each["name"]: each["value"] for each in variables} == {
+            "MODEL_SIGNING_KEY": f"{volume['mountPath']}/key.pem",
+            "PIPELINE_TRAIN_IMAGE": IMAGES["train"],
+        }
     with pytest.raises(UsageError, match=r"target vertex would ignore: platforms\.kubernetes"):
         to_documents(Target.VERTEX, IMAGES, Nodes(""), signing_secret=("mnist-signing", "key.pem"))

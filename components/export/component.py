@@ -11,10 +11,11 @@ def export(
     evaluation: Input[Artifact],
     bucket_uri: str,
     published: Output[Artifact],
-) -> None:
+) -> bool:
     """Publishes a blessed model to a bucket and makes it the champion; all of it or nothing.
 
-    If another champion was promoted since the evaluation, the model is evaluated against that one here.
+    If another champion was promoted since the evaluation, the model is evaluated against that one: here if
+    TensorFlow is here, else by this component once more, in evaluate's image.
 
     Args:
       data: Dataset artifact from ingest.
@@ -22,17 +23,21 @@ def export(
       evaluation: Directory with evaluation.json from evaluate, whose verdict is checked again.
       bucket_uri: Where models are published; gs://bucket/prefix or a directory.
       published: Directory with published.json: version, model and serving URI.
+
+    Returns:
+      Whether another champion came first and TensorFlow is not here; then nothing was published.
     """
     from components.errors import reported
     from components.export import core
 
     with reported():
-        published.metadata.update(
-            core.export(
-                dataset_dir=data.path,
-                model_dir=model.path,
-                evaluation_dir=evaluation.path,
-                bucket_uri=bucket_uri,
-                published_dir=published.path,
-            )
+        facts = core.export(
+            dataset_dir=data.path,
+            model_dir=model.path,
+            evaluation_dir=evaluation.path,
+            bucket_uri=bucket_uri,
+            published_dir=published.path,
         )
+    overtaken = facts is None
+    published.metadata.update(facts or {"overtaken": True})
+    return overtaken

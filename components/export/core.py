@@ -23,7 +23,7 @@ def export(
     evaluation_dir: str | Path,
     bucket_uri: str,
     published_dir: str | Path,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Publishes the model and makes it the champion, if evaluate blessed this very model.
 
     Args:
@@ -37,7 +37,8 @@ def export(
 
     Returns:
       What published.json holds: version, created (False if this model was there already), promoted (False if
-      it was the champion already), model_uri, serving_uri, generation, parent.
+      it was the champion already), model_uri, serving_uri, generation, parent. None if another champion was
+      promoted since the evaluation and there is no TensorFlow here to evaluate against that one.
 
     Raises:
       UsageError: a bucket URI of another form.
@@ -62,6 +63,9 @@ def export(
             break
         except ChampionMovedError as moved:
             print(f"export: {moved}", flush=True)
+            if not rematch.is_possible():
+                print("export: no TensorFlow here to evaluate again; to be run where it is", flush=True)
+                return None
             judged = rematch.evaluate_again(moved, judged, bucket, dataset_dir, model_dir)
             if not judged.facts["unchanged"]:  # else somebody promoted this very model
                 verdict.require_blessed(judged, tree_hash(files))

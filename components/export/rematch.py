@@ -1,11 +1,17 @@
 """Another champion was promoted since the evaluation: evaluate against that one; promote or stand down."""
 
+import importlib.util
 from pathlib import Path
 
 from components.bucket import Bucket
-from components.errors import DataError, GateError
+from components.errors import DataError
 from components.export.verdict import Verdict, from_facts
 from components.registry_publish import ChampionMovedError
+
+
+def is_possible() -> bool:
+    """Whether TensorFlow is installed here: it is in evaluate's image, not in export's small one."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def evaluate_again(
@@ -17,21 +23,16 @@ def evaluate_again(
 ) -> Verdict:
     """Returns the verdict against the champion that the bucket has now, by the thresholds of the earlier one.
 
-    TensorFlow is imported here and nowhere else in export: hardly any run comes this far.
+    TensorFlow is needed here and nowhere else in export: hardly any run comes this far.
 
     Raises:
-      GateError: TensorFlow is not installed here, so this model stands down.
       DataError: the dataset is not the one that was evaluated on, or it or a model is damaged.
     """
-    try:
-        import tensorflow  # noqa: F401  # contest needs it
+    from components import contest
+    from components.dataset import Dataset
+    from components.evaluation import facts
+    from components.gate import Thresholds
 
-        from components import contest
-        from components.dataset import Dataset
-        from components.evaluation import facts
-        from components.gate import Thresholds
-    except ImportError:
-        raise GateError(f"{moved}; TensorFlow is not installed here, so this model stands down") from None
     dataset = Dataset.open(str(dataset_dir))
     evaluated_on = earlier.facts.get("dataset_fingerprint")
     if dataset.fingerprint != evaluated_on:
