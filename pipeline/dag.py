@@ -12,6 +12,7 @@
 """
 
 import dataclasses
+import functools
 from typing import List  # noqa: UP035  # KFP reads typing.List in every Python it supports
 
 from kfp import dsl
@@ -170,18 +171,15 @@ def mnist_pipeline(
             )
             _configure(evaluated)
             with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
-                exported = export(
+                export_this = functools.partial(
+                    export,
                     data=ingested.outputs["data"],
                     model=trained.outputs["model"],
                     evaluation=evaluated.outputs["evaluation"],
                     bucket_uri=bucket_uri,
                 )
+                exported = export_this()
                 _configure(exported)
                 with dsl.If(exported.outputs["Output"] == True, name="overtaken"):  # noqa: E712
-                    exported_again = export(
-                        data=ingested.outputs["data"],
-                        model=trained.outputs["model"],
-                        evaluation=evaluated.outputs["evaluation"],
-                        bucket_uri=bucket_uri,
-                    )
+                    exported_again = export_this()
                     _configure(exported_again)
