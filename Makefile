@@ -55,8 +55,8 @@ test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length an
 	python -m pytest -m notebook -s $(ARGS)
 
 test-kills: $(VENV)/dev  ## Kill publishers at every boundary and trainers anywhere; prints what came of it
-	python -m tests.publish_sweep
-	python -m tests.training_sweep
+	python -m tests.sweeps.publish_sweep
+	python -m tests.sweeps.training_sweep
 
 bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")
 	python -m tests.benchmarks $(ARGS)

@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import DataError, StorageError
-from components.normalisation import normalise
+from components.model.contract import CLASSES, IMAGE_SHAPE, PIXELS
+from components.model.normalisation import normalise
 
 FORMAT = 1
-CLASSES = 10
-IMAGE_SHAPE = (28, 28)
-PIXELS = 28 * 28
 FACTS_FILE = "dataset.json"
 _CHUNK_ROWS = 4096
 

@@ -49,7 +49,6 @@ RETRY_BACKOFF_MAX = "300s"
 GPU_TASK = "train"
 EXPORT_TASKS = ("export", "export-2")
 NOTIFY_TASK = "notify"
-GPU_COUNT = 1
 LOCAL_BUCKET = "output/bucket"
 LOCAL_CHECKPOINTS = "output/checkpoints"
 

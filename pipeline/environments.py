@@ -21,9 +21,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from components import bucket_uri as bucket_uris
 from components.errors import UsageError
-from pipeline import cron, yaml_mapping
+from components.storage import uri as bucket_uris
+from pipeline import yaml_mapping
+from pipeline.schedules import cron
 
 FILES_DIR = Path(__file__).with_suffix("")
 PREFIX = "MNIST_PIPELINE_"

@@ -12,9 +12,9 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 
 from components.ingest import core as ingest_core
-from pipeline import image_build, images
+from pipeline.images import build, references
 
-pytest_plugins = ["tests.gcs_fixtures"]
+pytest_plugins = ["tests.fakes.gcs_fixtures"]
 
 TRAINING_ROWS = 1_000  # of the real 60,000; the rest validates
 FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True, "augment_factor": 1}
@@ -100,7 +100,7 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def base_image(engine: docker.DockerClient) -> str:
-    dockerfile = (images.CHECKOUT / "containers" / "Dockerfile").read_text()
+    dockerfile = (references.CHECKOUT / "containers" / "Dockerfile").read_text()
     reference = dockerfile.split("ARG BASE_IMAGE=")[1].split()[0]
     try:
         engine.images.get(reference)
@@ -112,4 +112,4 @@ def base_image(engine: docker.DockerClient) -> str:
 @pytest.fixture(scope="session")
 def built(base_image: str) -> dict[str, str]:
     """The checkout's images: component name to reference."""
-    return image_build.build()
+    return build.build()

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import graphlib
 import importlib
 import subprocess
 import sys
@@ -17,6 +18,7 @@ COMPONENTS = {path.parent.name for path in CHECKOUT.glob("components/*/component
 SOURCES = sorted([*CHECKOUT.glob("components/**/*.py"), *CHECKOUT.glob("pipeline/**/*.py")])
 CLOUD_SDKS = ("google.cloud", "google.auth", "google.api_core", "docker")
 TENSORFLOW = ("tensorflow", "keras")
+PURE = ("limits", "styles")  # what a launcher reads of a component
 # Where TensorFlow may be imported at the top: a core, and what only a core imports.
 MAY_IMPORT_TENSORFLOW = {"core.py", "models.py", "loop.py", "cluster.py", "run.py", "saved_model.py"}
 
@@ -50,20 +52,54 @@ def component_of(path: Path) -> str | None:
     return parts[1] if parts[0] == "components" and parts[1] in COMPONENTS else None
 
 
+def rooms(path: Path) -> tuple[str, ...]:
+    """The folders that the module lies in, from the top: `("components", "storage")`."""
+    return path.relative_to(CHECKOUT).parts[:-1]
+
+
+# A wing's modules may import themselves, what every component knows, and the wings named here.
+BELOW = {
+    "components.storage": (),
+    "components.model": (),
+    "components.registry": ("components.storage", "components.model"),
+    "components.judging": ("components.storage", "components.model", "components.registry"),
+}
+KNOWN_TO_ALL = {
+    f"components.{path.stem}" for path in (CHECKOUT / "components").glob("*.py") if path.stem != "__init__"
+}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_import_rules(path: Path) -> None:
-    names = imports(path)
+def test_who_may_import_whom(path: Path) -> None:
+    names = {name for name in imports(path) if under(name, "components", "pipeline")}
     if path.is_relative_to(CHECKOUT / "pipeline"):
         for name in names:
             for component in COMPONENTS:
-                allowed = ("component", "limits", "styles")
                 if under(name, f"components.{component}"):
-                    assert name.split(".")[2] in allowed, f"{path}: imports {name}"
-        assert not [name for name in names if under(name, *TENSORFLOW)]
+                    assert name.split(".")[2] in ("component", *PURE), f"{path}: imports {name}"
+        is_front_door = rooms(path) == ("pipeline",) and path.stem in ("cli", "__main__")
+        commands = {name for name in names if under(name, "pipeline.commands")}
+        if rooms(path) == ("pipeline", "commands"):
+            assert commands <= {"pipeline.commands.options"}, f"{path}: a command imports another's module"
+        elif not is_front_door:
+            assert not commands, f"{path}: only cli imports commands"
         return
+    assert not [name for name in names if under(name, "pipeline")], path
     own = component_of(path)
     others = [f"components.{component}" for component in COMPONENTS - {own}]
-    assert not [name for name in names if under(name, "pipeline", *others)], path
+    assert not [name for name in names if under(name, *others)], path
+    wing = ".".join(rooms(path))
+    if wing in BELOW:
+        allowed = (wing, *BELOW[wing], *KNOWN_TO_ALL)
+        assert not [name for name in names if not under(name, *allowed)], f"{path}: looks up"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_who_may_import_what(path: Path) -> None:
+    names = imports(path)
+    if path.is_relative_to(CHECKOUT / "pipeline"):
+        assert not [name for name in names if under(name, *TENSORFLOW)]
+        return
     if path.name == "component.py":
         assert not [name for name in top_imports(path) if not under(name, "kfp", "typing")]
     else:
@@ -71,6 +107,22 @@ def test_import_rules(path: Path) -> None:
     assert not [name for name in top_imports(path) if under(name, *CLOUD_SDKS)], path
     if path.name not in MAY_IMPORT_TENSORFLOW:
         assert not [name for name in top_imports(path) if under(name, *TENSORFLOW)], path
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Imports inside functions count too: a circle that is not met at once is still a circle."""
+    modules = {module_of(path): path for path in SOURCES}
+    targets = {
+        name: {known for known in modules for found in imports(path) if under(found, known) and known != name}
+        for name, path in modules.items()
+    }
+    # `from a.b import c` names a.b.c; where that is a module, its package is not what is imported.
+    packages = {name for name, path in modules.items() if path.name == "__init__.py"}
+    sorter = graphlib.TopologicalSorter({name: found - packages for name, found in targets.items()})
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -115,7 +167,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_the_launcher_and_the_cheap_components_load_no_tensorflow() -> None:
     loaded = loaded_by(
-        "import pipeline.cli, pipeline.dag, pipeline.local, components.ingest.core, components.export.core"
+        "import pipeline.cli, pipeline.local.launch, components.ingest.core, components.export.core"
     )
     assert not loaded & {"tensorflow", "keras", "google.cloud.storage", "google.cloud.aiplatform"}
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from components import contest
-from components.bucket import open_bucket
 from components.dataset import Dataset
 from components.evaluate import limits, report
-from components.evaluation import Evaluation, write
-from components.gate import Thresholds
+from components.judging import contest
+from components.judging.evaluation import Evaluation, write
+from components.judging.gate import Thresholds
+from components.storage.opening import open_bucket
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 import jinja2
 
-from components.evaluation import Evaluation
+from components.judging.evaluation import Evaluation
 
 
 def to_html(evaluation: Evaluation) -> str:

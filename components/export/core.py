@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.bucket import open_bucket
 from components.errors import DataError, RetryableError
 from components.export import limits, provenance, rematch, verdict
-from components.model_files import describe, tree_hash
-from components.registry_publish import ChampionMovedError, publish
-from components.registry_signing import SIGNING_KEY_VARIABLE
+from components.registry.files import describe, tree_hash
+from components.registry.publishing import ChampionMovedError, publish
+from components.registry.signing import SIGNING_KEY_VARIABLE
+from components.storage.opening import open_bucket
 
 PUBLISHED_FILE = "published.json"
 EVALUATIONS = 5  # evaluate's, and those against champions that came since

@@ -1,6 +1,6 @@
 """What export accepts; pure, so that a launcher can refuse a bad value before anything starts."""
 
-from components import bucket_uri as uris
+from components.storage import uri as uris
 
 
 def check(*, bucket_uri: str) -> None:

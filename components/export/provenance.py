@@ -7,7 +7,7 @@ from typing import Any
 from components import revision
 from components.errors import DataError
 from components.export.verdict import Verdict
-from components.registry_manifest import decode_json
+from components.registry.manifest import decode_json
 
 MODEL_FACTS = "assets.extra/model.json"
 _METRICS = ("accuracy", "loss", "rows", "recall")

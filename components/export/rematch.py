@@ -3,10 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from components.bucket import Bucket
 from components.errors import DataError
 from components.export.verdict import Verdict, from_facts
-from components.registry_publish import ChampionMovedError
+from components.registry.publishing import ChampionMovedError
+from components.storage.bucket import Bucket
 
 
 def is_possible() -> bool:
@@ -28,10 +28,10 @@ def evaluate_again(
     Raises:
       DataError: the dataset is not the one that was evaluated on, or it or a model is damaged.
     """
-    from components import contest
     from components.dataset import Dataset
-    from components.evaluation import facts
-    from components.gate import Thresholds
+    from components.judging import contest
+    from components.judging.evaluation import facts
+    from components.judging.gate import Thresholds
 
     dataset = Dataset.open(str(dataset_dir))
     evaluated_on = earlier.facts.get("dataset_fingerprint")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import DataError, GateError
-from components.registry_manifest import decode_json
+from components.registry.manifest import decode_json
 
 EVALUATION_FILE = "evaluation.json"
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dataset import IMAGE_SHAPE, PIXELS, Labels, RawImages
+from components.dataset import Labels, RawImages
+from components.model.contract import IMAGE_SHAPE, PIXELS
 
 MAX_SHIFT = 2  # pixels, along each axis
 MAX_ROTATION = 10  # degrees, either way

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.dataset import CLASSES, IMAGE_SHAPE, PIXELS, class_counts
+from components.dataset import class_counts
 from components.errors import DataError
+from components.model.contract import CLASSES, IMAGE_SHAPE, PIXELS
 
 _IMAGES_HEADER = struct.Struct(">4I")  # magic, images, rows, columns
 _LABELS_HEADER = struct.Struct(">2I")  # magic, labels

@@ -2,8 +2,9 @@
 
 import urllib.parse
 
-from components import bucket_uri, limits
+from components import ranges
 from components.errors import UsageError
+from components.storage import uri
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist")
 TRAIN_ROWS = 60_000
@@ -27,13 +28,13 @@ def check(
     Raises:
       UsageError: names the parameter, its value and what is allowed.
     """
-    limits.one_of("dataset", dataset, DATASETS)
+    ranges.one_of("dataset", dataset, DATASETS)
     _check_mirror(mirror)
-    limits.positive("pixel_scale", pixel_scale)
+    ranges.positive("pixel_scale", pixel_scale)
     if not 1 <= pixel_scale <= _MAX_PIXEL_SCALE:
         raise UsageError(f"pixel_scale={pixel_scale!r}: must be from 1 to {_MAX_PIXEL_SCALE}")
-    limits.whole_number("validation_rows", validation_rows, 1, TRAIN_ROWS - 1)
-    limits.whole_number("augment_factor", augment_factor, 1, _MAX_AUGMENT_FACTOR)
+    ranges.whole_number("validation_rows", validation_rows, 1, TRAIN_ROWS - 1)
+    ranges.whole_number("augment_factor", augment_factor, 1, _MAX_AUGMENT_FACTOR)
 
 
 def training_rows(validation_rows: int, holdout: bool, augment_factor: int) -> int:
@@ -45,7 +46,7 @@ def _check_mirror(mirror: str) -> None:
     if mirror != mirror.strip() or not mirror.isprintable():
         raise UsageError(f"mirror={mirror!r}: must be {MIRROR_FORMS}")
     if mirror.startswith("gs://"):
-        bucket_uri.parse(mirror, "mirror")
+        uri.parse(mirror, "mirror")
         return
     if "://" not in mirror:
         return

@@ -12,9 +12,9 @@ from typing import IO
 
 import tenacity
 
-from components.bucket import open_bucket
 from components.errors import StorageError
 from components.ingest.archives import Archive
+from components.storage.opening import open_bucket
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from components import bucket, registry, revision
+from components import revision
 from components.errors import DataError
-from components.registry_manifest import Manifest
+from components.registry import reading
+from components.registry.manifest import Manifest
+from components.storage.bucket import Bucket
+from components.storage.opening import open_bucket
 
 
 def lookup(
@@ -59,7 +62,7 @@ def lookup(
         "precision": precision,
         "dataset_fingerprint": dataset_fingerprint,
     }
-    same = _find(bucket.open_bucket(bucket_uri), code, wanted)
+    same = _find(open_bucket(bucket_uri), code, wanted)
     if same is None:
         print("lookup: training, for no published model has this data, code and parameters", flush=True)
         return True
@@ -69,11 +72,11 @@ def lookup(
     return False
 
 
-def _find(opened: bucket.Bucket, code: str, wanted: dict[str, Any]) -> Manifest | None:
+def _find(opened: Bucket, code: str, wanted: dict[str, Any]) -> Manifest | None:
     """Returns a published version with that provenance; one that cannot be read is not it."""
-    for version in registry.published_versions(opened):
+    for version in reading.published_versions(opened):
         try:
-            manifest = registry.read_manifest(opened, version)
+            manifest = reading.read_manifest(opened, version)
         except DataError as error:
             print(f"lookup: passing over {version[:12]}: {error}", flush=True)
             continue

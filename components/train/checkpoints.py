@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.bucket import Bucket, open_bucket
 from components.errors import DataError
+from components.storage.bucket import Bucket
+from components.storage.opening import open_bucket
 
 KEEP = 2
 # Saving may take this share of the training time; a slow place is saved to less often.

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from components import bucket_uri, limits
+from components import ranges
 from components.errors import UsageError
+from components.storage import uri
 from components.train import styles
 
 MAX_EPOCHS = 10_000
@@ -28,20 +29,20 @@ def check(
     checkpoint_uri: str,
 ) -> None:
     """Raises UsageError for the first parameter that is out of range; `check_batch_size` comes on top."""
-    limits.one_of("model_style", model_style, styles.NOTEBOOK_HIDDEN_UNITS)
+    ranges.one_of("model_style", model_style, styles.NOTEBOOK_HIDDEN_UNITS)
     if len(hidden_units) > MAX_HIDDEN_LAYERS:
         raise UsageError(f"hidden_units={hidden_units!r}: must be at most {MAX_HIDDEN_LAYERS} layers")
     for units in hidden_units:
         if not isinstance(units, int | float):  # typed, but KFP checks no list's items
             raise UsageError(f"hidden_units={hidden_units!r}: must be a list of whole numbers")
-        limits.whole_number("hidden_units", units, 1, MAX_UNITS)
-    limits.whole_number("epochs", epochs, 1, MAX_EPOCHS)
-    limits.positive("learning_rate", learning_rate)
-    limits.whole_number("seed", seed, 0, MAX_SEED)
-    limits.one_of("precision", precision, PRECISIONS)
-    limits.whole_number("resident_bytes", resident_bytes, 0, MAX_BYTES)
+        ranges.whole_number("hidden_units", units, 1, MAX_UNITS)
+    ranges.whole_number("epochs", epochs, 1, MAX_EPOCHS)
+    ranges.positive("learning_rate", learning_rate)
+    ranges.whole_number("seed", seed, 0, MAX_SEED)
+    ranges.one_of("precision", precision, PRECISIONS)
+    ranges.whole_number("resident_bytes", resident_bytes, 0, MAX_BYTES)
     if checkpoint_uri:
-        bucket_uri.parse(checkpoint_uri, field="checkpoint_uri")
+        uri.parse(checkpoint_uri, field="checkpoint_uri")
     check_batch_size(batch_size, MAX_ROWS)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import keras
 
-from components.dataset import CLASSES, PIXELS
 from components.errors import UsageError
+from components.model.contract import CLASSES, PIXELS
 from components.train.styles import resolve_hidden_units
 
 

@@ -11,9 +11,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.dataset import IMAGE_SHAPE, PIXELS
-from components.normalisation import normalise
-from components.serving import PROVENANCE, SIGNATURE
+from components.model.contract import IMAGE_SHAPE, PIXELS, PROVENANCE, SIGNATURE
+from components.model.normalisation import normalise
 
 _FUNCTION_NUMBER = re.compile(r"(__inference_[A-Za-z_]+_)\d+\b")
 

@@ -10,7 +10,7 @@ from tests.benchmarks.bench_training import steady_seconds
 from tests.benchmarks.parameters import pipeline_parameters
 from tests.benchmarks.rounds import Result, interleaved, job
 from tests.benchmarks.rows import Row, skipped
-from tests.training_sweep import RETRYABLE, Training
+from tests.sweeps.training_sweep import RETRYABLE, Training
 
 STYLE = "sequential_add"
 PREEMPTIONS = 10

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.images import CHECKOUT
+from pipeline.images.references import CHECKOUT
 from tests.benchmarks.rounds import Result, interleaved, timed
 from tests.benchmarks.rows import Row
 

@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.bucket import open_bucket
-from components.registry_publish import publish
+from components.registry.publishing import publish
+from components.storage.opening import open_bucket
 from tests.benchmarks.rows import Row
 from tests.fakes.gcs_server import GcsServer
 

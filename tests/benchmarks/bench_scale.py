@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.dataset import PIXELS
+from components.model.contract import PIXELS
 from tests.benchmarks.bench_training import steady_seconds
 from tests.benchmarks.parameters import pipeline_parameters
 from tests.benchmarks.rounds import Result, interleaved, job

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.images import CHECKOUT
+from pipeline.images.references import CHECKOUT
 from tests.benchmarks.rounds import Result, interleaved
 from tests.benchmarks.rows import Row
 
@@ -34,7 +34,7 @@ PACKAGES: dict[str, list[str]] = {
 
 def run(rounds: int, quick: bool) -> list[Row]:
     """Measures every component; with `quick` the one that starts fastest."""
-    from pipeline.compile import local_spec
+    from pipeline.compile.documents import local_spec
 
     spec = local_spec()
     rows = []

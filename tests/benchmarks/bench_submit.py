@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pipeline.images import CHECKOUT, COMPONENTS, repository
+from pipeline.images.references import CHECKOUT, COMPONENTS, repository
 from tests.benchmarks.rounds import Result, interleaved
 from tests.benchmarks.rows import Row
 

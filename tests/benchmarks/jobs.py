@@ -47,10 +47,11 @@ def synthetic(data_dir: str, rows: int) -> dict[str, Any]:
     import numpy as np
 
     from components import dataset
+    from components.model import contract
 
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (2 * rows, *dataset.IMAGE_SHAPE), np.uint8)
-    labels = (np.arange(2 * rows) % dataset.CLASSES).astype(np.uint8)
+    images = random.integers(0, 256, (2 * rows, *contract.IMAGE_SHAPE), np.uint8)
+    labels = (np.arange(2 * rows) % contract.CLASSES).astype(np.uint8)
     started = time.perf_counter()
     dataset.write(
         data_dir,

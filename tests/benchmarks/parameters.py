@@ -6,7 +6,7 @@ from typing import Any
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    from pipeline.compile import local_spec
+    from pipeline.compile.documents import local_spec
     from pipeline.parameters import resolve
 
     return resolve(local_spec(), [], fallbacks={"bucket_uri": "unused"})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.images import CHECKOUT
+from pipeline.images.references import CHECKOUT
 from tests.benchmarks import jobs
 
 Result = dict[str, Any]

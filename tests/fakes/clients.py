@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from multiprocessing import forkserver
 
-from pipeline import schedule
-from pipeline.platforms import open_platform
-from pipeline.submit import renamed
+from pipeline.platforms.opening import open_platform
+from pipeline.platforms.submission import renamed
+from pipeline.schedules import converge
 from tests.fakes.remotes import declared, environment_at, submission
 
 TASKS: dict[str, Callable[[str, str], object]] = {}
@@ -26,43 +26,43 @@ def task(function: Callable[[str, str], object]) -> Callable[[str, str], object]
 
 @task
 def apply_first(kind: str, url: str) -> object:
-    return schedule.apply(_platform(kind, url), declared(kind), _quiet)
+    return converge.apply(_platform(kind, url), declared(kind), _quiet)
 
 
 @task
 def apply_changed(kind: str, url: str) -> object:
-    return schedule.apply(_platform(kind, url), declared(kind, epochs=2), _quiet)
+    return converge.apply(_platform(kind, url), declared(kind, epochs=2), _quiet)
 
 
 @task
 def apply_disabled(kind: str, url: str) -> object:
-    return schedule.apply(_platform(kind, url), declared(kind, epochs=2, enabled=False), _quiet)
+    return converge.apply(_platform(kind, url), declared(kind, epochs=2, enabled=False), _quiet)
 
 
 @task
 def pause(kind: str, url: str) -> object:
-    return schedule.pause(_platform(kind, url), "nightly", _quiet)
+    return converge.pause(_platform(kind, url), "nightly", _quiet)
 
 
 @task
 def resume(kind: str, url: str) -> object:
-    return schedule.resume(_platform(kind, url), "nightly", _quiet, catch_up=False)
+    return converge.resume(_platform(kind, url), "nightly", _quiet, catch_up=False)
 
 
 @task
 def delete(kind: str, url: str) -> object:
-    return schedule.delete(_platform(kind, url), "nightly", _quiet)
+    return converge.delete(_platform(kind, url), "nightly", _quiet)
 
 
 @task
 def apply_others(kind: str, url: str) -> object:
     platform = _platform(kind, url)
-    return [schedule.apply(platform, declared(kind, name), _quiet) for name in ("hourly", "weekly")]
+    return [converge.apply(platform, declared(kind, name), _quiet) for name in ("hourly", "weekly")]
 
 
 @task
 def prune(kind: str, url: str) -> object:
-    return schedule.prune(_platform(kind, url), {"nightly"}, _quiet)
+    return converge.prune(_platform(kind, url), {"nightly"}, _quiet)
 
 
 @task
@@ -119,7 +119,9 @@ def _work(name: str, kind: str, url: str) -> None:
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pipeline.kfp_platform", "pipeline.vertex_platform", "tests.fakes.clients"])
+_CONTEXT.set_forkserver_preload(
+    ["pipeline.platforms.kfp", "pipeline.platforms.vertex", "tests.fakes.clients"]
+)
 
 
 def stop() -> None:

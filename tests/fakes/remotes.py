@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pipeline.environments import Environment, KfpEnvironment, KfpNodes, VertexEnvironment, VertexNodes
-from pipeline.platforms import DeclaredSchedule, Package, Platform, Submission, open_platform
+from pipeline.platforms.opening import open_platform
+from pipeline.platforms.platform import DeclaredSchedule, Package, Platform, Submission
 from tests.fakes.kfp_server import KfpServer
 from tests.fakes.loopback import Loopback
 from tests.fakes.vertex_server import VertexServer

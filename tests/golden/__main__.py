@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.compile import nodes_for, to_documents, to_yaml
-from pipeline.images import COMPONENTS
-from pipeline.targets import Target
+from pipeline.compile.documents import to_documents, to_yaml
+from pipeline.compile.nodes import Target, nodes_for
+from pipeline.images.references import COMPONENTS
 
 GOLDEN_DIR = Path(__file__).parent
 IMAGES = {name: f"registry.example/mnist-pipeline-{name}:golden" for name in COMPONENTS}

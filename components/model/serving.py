@@ -1,0 +1,66 @@
+"""Loads a model through its serving signature, as evaluate and a server do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.errors import DataError
+from components.imports import uncollected
+from components.model.contract import CLASSES, IMAGE_SHAPE, PROVENANCE, SIGNATURE
+
+
+def read_provenance(model_dir: str) -> dict[str, Any]:
+    """Returns what train wrote beside the graph: model_style, hidden_units, seed, weights_sha256.
+
+    Raises:
+      DataError: the file is missing or is not a JSON object.
+    """
+    path = Path(model_dir) / PROVENANCE
+    try:
+        provenance = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a model that train wrote: {error}") from None
+    if not isinstance(provenance, dict):
+        raise DataError(f"{path}: must be a JSON object, is a {type(provenance).__name__}")
+    return provenance
+
+
+def load(model_dir: str) -> Callable[[Any], Any]:
+    """Returns the serving signature: uint8 [N, 28, 28] to a float32 [N, 10] NumPy array.
+
+    Raises:
+      DataError: no SavedModel, no such signature, or one with other shapes or types.
+    """
+    with uncollected():
+        import tensorflow as tf
+
+    try:
+        # The object owns the weights: keep it alive as long as its signature.
+        loaded = tf.saved_model.load(model_dir)
+        signature = loaded.signatures[SIGNATURE]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise DataError(f"{model_dir}: not a SavedModel with {SIGNATURE}: {_first_line(error)}") from None
+    _check_signature(model_dir, signature)
+
+    def predict(images: Any) -> Any:
+        return signature(images=tf.constant(images))["probabilities"].numpy()
+
+    predict.loaded = loaded  # type: ignore[attr-defined]
+    return predict
+
+
+def _check_signature(model_dir: str, signature: Any) -> None:
+    _, inputs = signature.structured_input_signature
+    specs = {**inputs, **signature.structured_outputs}
+    found = {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in specs.items()}
+    wanted = {
+        "images": ("uint8", [None, *IMAGE_SHAPE]),
+        "probabilities": ("float32", [None, CLASSES]),
+    }
+    if found != wanted:
+        raise DataError(f"{model_dir}: {SIGNATURE} is {found}, must be {wanted}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,240 @@
+"""What the registry writes as JSON: a version's manifest, and the pointer that names the champion.
+
+Pure: bytes in, checked values out. What is read from a bucket passes through here before it becomes a name.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from components.errors import DataError, UsageError
+from components.model.contract import GRAPH_FILE
+from components.registry.files import ModelFile, tree_hash
+from components.storage.digests import Digest
+from components.storage.uri import checked_name
+
+MANIFEST_FORMAT = "mnist-pipeline/manifest/1"
+POINTER_FORMAT = "mnist-pipeline/champion/1"
+HISTORY_KEPT = 20
+
+_VERSION = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CRC32C = re.compile(r"[A-Za-z0-9+/]{6}==")
+MAX_SERVING = 2**62  # TensorFlow Serving reads the number as an int64
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one published version consists of, and where it came from.
+
+    Attributes:
+      version: the model's tree hash, which is its name in the bucket.
+      created: ISO 8601, UTC.
+      files: sorted by path.
+      provenance: git_revision, image, dataset_fingerprint, parameters, metrics, parent, …; JSON values.
+    """
+
+    version: str
+    created: str
+    files: tuple[ModelFile, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Returns the JSON that `parse_manifest` reads."""
+        files = [{"path": file.path, **asdict(file.digest)} for file in self.files]
+        return _encode({"format": MANIFEST_FORMAT, **asdict(self), "files": files})
+
+
+@dataclass(frozen=True)
+class Move:
+    """One position of the pointer: a version, its TensorFlow Serving number, and since when (ISO 8601)."""
+
+    version: str
+    serving: int
+    moved: str
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The champion: the one object of a bucket that changes.
+
+    Attributes:
+      current: what it names.
+      manifest_sha256: of the manifest's bytes.
+      first_serving: the first TensorFlow Serving number; those from it to the current one are the registry's.
+      history: what it named before, newest first.
+    """
+
+    current: Move
+    manifest_sha256: str
+    first_serving: int
+    history: tuple[Move, ...] = ()
+
+    def encode(self) -> bytes:
+        """Returns the JSON that `parse_pointer` reads."""
+        history = [asdict(move) for move in self.history]
+        rows = {**asdict(self), **asdict(self.current), "history": history}
+        del rows["current"]
+        return _encode({"format": POINTER_FORMAT, **rows})
+
+    def moved_to(self, version: str, serving: int, manifest_sha256: str) -> "Pointer":
+        """Returns the pointer after a move, remembering where it was."""
+        history = (self.current, *self.history)
+        current = Move(version, serving, now())
+        return Pointer(current, manifest_sha256, self.first_serving, _trimmed(history))
+
+    def moves_since(self, moment: datetime) -> tuple[Move, ...]:
+        """Returns where this pointer was at any time after `moment`, newest first."""
+        moves = [self.current]
+        for move in self.history:
+            if _time(moves[-1].moved) < moment:
+                break
+            moves.append(move)
+        return tuple(moves)
+
+
+def now() -> str:
+    """Returns the present moment, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` has the form of a version's name."""
+    return bool(_VERSION.fullmatch(text))
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Parses and checks a manifest.
+
+    Args:
+      data: its bytes.
+      where: what error messages call it.
+
+    Raises:
+      DataError: not JSON, a field that is missing or of another type, a path that leaves the directory or
+        comes twice, no saved_model.pb, files whose tree hash is not the version, or an edited file.
+    """
+    fields = _decode(data, where, MANIFEST_FORMAT)
+    files = tuple(_file(row, where) for row in _field(fields, "files", list, where))
+    paths = [file.path for file in files]
+    manifest = Manifest(
+        version=_matching(fields, "version", _VERSION, where),
+        created=_moment(fields, "created", where),
+        files=files,
+        provenance=_field(fields, "provenance", dict, where),
+    )
+    if len(set(paths)) != len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise DataError(f"{where}: lists {twice!r} twice")
+    if GRAPH_FILE not in paths:
+        raise DataError(f"{where}: lists no {GRAPH_FILE}")
+    if tree_hash(files) != manifest.version:
+        raise DataError(f"{where}: its files do not hash to version {manifest.version}; it was altered")
+    if manifest.encode() != data:  # so a parsed manifest's SHA-256 is that of its bytes
+        raise DataError(f"{where}: not byte for byte what a publisher writes; it was altered")
+    return manifest
+
+
+def parse_pointer(data: bytes, where: str) -> Pointer:
+    """Parses and checks a pointer; raises DataError as `parse_manifest` does."""
+    fields = _decode(data, where, POINTER_FORMAT)
+    return Pointer(
+        current=_move(fields, where),
+        manifest_sha256=_matching(fields, "manifest_sha256", _SHA256, where),
+        first_serving=_field(fields, "first_serving", int, where),
+        history=tuple(_move(row, where) for row in _field(fields, "history", list, where)),
+    )
+
+
+def decode_json(data: bytes, where: str) -> dict[str, Any]:
+    """Returns the JSON object in `data`; DataError if it is anything else, or names a key twice."""
+    try:
+        value = json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_refused_constant)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deeply"
+        raise DataError(f"{where}: not JSON: {reason[:120]}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _decode(data: bytes, where: str, expected_format: str) -> dict[str, Any]:
+    fields = decode_json(data, where)
+    if fields.get("format") != expected_format:
+        found = str(fields.get("format"))[:60]
+        raise DataError(f"{where}: format {found!r}, expected {expected_format!r}")
+    return fields
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key appears twice")
+    return result
+
+
+def _refused_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _field(fields: Any, name: str, kind: type, where: str) -> Any:
+    value = fields.get(name) if isinstance(fields, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(f"{where}: {name} must be a JSON {kind.__name__}")
+    return value
+
+
+def _matching(fields: Any, name: str, form: re.Pattern[str], where: str) -> str:
+    value: str = _field(fields, name, str, where)
+    if not form.fullmatch(value):
+        raise DataError(f"{where}: {name}={value[:80]!r} has not the form {form.pattern}")
+    return value
+
+
+def _moment(fields: Any, name: str, where: str) -> str:
+    value: str = _field(fields, name, str, where)
+    try:
+        _time(value)
+    except ValueError:
+        raise DataError(f"{where}: {name}={value[:80]!r} is not an ISO 8601 time in UTC") from None
+    return value
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() != timedelta(0):
+        raise ValueError("not UTC")
+    return moment
+
+
+def _file(row: Any, where: str) -> ModelFile:
+    path: str = _field(row, "path", str, where)
+    try:
+        checked_name(path)
+    except UsageError as error:
+        raise DataError(f"{where}: {error}") from None
+    size: int = _field(row, "size", int, where)
+    if size < 0:
+        raise DataError(f"{where}: size={size} of {path!r} is negative")
+    crc32c = _matching(row, "crc32c", _CRC32C, where)
+    return ModelFile(path, Digest(size, crc32c, _matching(row, "sha256", _SHA256, where)))
+
+
+def _move(row: Any, where: str) -> Move:
+    serving: int = _field(row, "serving", int, where)
+    if not 0 < serving < MAX_SERVING:
+        raise DataError(f"{where}: serving={serving} must be from 1 to {MAX_SERVING - 1}")
+    return Move(_matching(row, "version", _VERSION, where), serving, _moment(row, "moved", where))
+
+
+def _trimmed(history: tuple[Move, ...]) -> tuple[Move, ...]:
+    """Keeps the newest moves, and all of the last day: `gc` spares what the pointer named in it."""
+    day_ago = datetime.now(UTC) - timedelta(days=1)
+    recent = sum(_time(move.moved) > day_ago for move in history)
+    return history[: max(HISTORY_KEPT, recent + 1)]

@@ -1,0 +1,54 @@
+"""`mnist-pipeline compile`: the DAG as YAML files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.errors import UsageError
+from pipeline.commands import options
+from pipeline.compile.nodes import Target
+
+
+def compile_(
+    target: Annotated[
+        list[Target],
+        typer.Option(help="What to compile for; repeatable.", default_factory=lambda: list(Target)),
+    ],
+    output_dir: Annotated[Path, typer.Option(help="Where the YAML files go.")] = Path("output/compiled"),
+    registry: options.Registry = "",
+    tag: options.Tag = "",
+    digests: options.Digests = None,
+    accelerator_type: Annotated[
+        str, typer.Option(help="Of train's node, in the target's own terms; none for a CPU node.")
+    ] = "",
+    accelerator_count: Annotated[int, typer.Option(help="Accelerators of train's node.")] = 1,
+    node_selector: Annotated[
+        list[str], typer.Option(metavar="LABEL=VALUE", help="KFP: label that train's node must carry.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Compile the DAG to YAML, checked against the pipeline-spec schema."""
+    from pipeline.compile.documents import to_documents, to_yaml
+    from pipeline.compile.nodes import nodes_for
+    from pipeline.images import references
+
+    pinned = references.resolve(registry=registry, tag=tag, digests_path=digests)
+    selector = dict(_label(text) for text in node_selector)
+    compiled = {
+        each: to_yaml(
+            to_documents(each, pinned, nodes_for(each, accelerator_type, accelerator_count, selector))
+        )
+        for each in target
+    }
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for each, text in compiled.items():
+        path = output_dir / f"mnist-pipeline-{each}.yaml"
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {path}")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise UsageError(f"--node-selector={text!r}: must be LABEL=VALUE")
+    return name, value

@@ -1,0 +1,267 @@
+"""`python -m pipeline models …`: look after the models that were published to a bucket."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components.errors import DataError, GateError, StorageError, UsageError
+from components.registry import collecting, publishing, reading, signing
+from components.registry.manifest import Manifest, Pointer
+from components.storage import opening
+from components.storage import uri as uri_forms
+from components.storage.bucket import Bucket as OpenBucket
+from pipeline.commands import options
+
+models_app = typer.Typer(no_args_is_help=True, help="List, verify, promote, roll back and clean up models.")
+
+Bucket = Annotated[str, typer.Option(metavar="URI", help="gs://bucket/prefix or a directory.")]
+Deadline = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Give a store up that fails for so long; default 120.")
+]
+SigningKey = Annotated[Path, typer.Option(metavar="FILE", help="Private key (PEM, elliptic curve).")]
+Version = Annotated[str, typer.Argument(help="The version's first 6 or more digits, or: champion.")]
+
+
+@models_app.command(name="list")
+def list_(bucket: Bucket = "", deadline: Deadline = None, verify_key: options.VerifyKey = None) -> None:
+    """Show every published version, newest first, and which one is the champion."""
+    opened = _open(bucket, deadline, verify_key)
+    pointer, _ = reading.read_pointer(opened)
+    manifests, damaged = [], []
+    for version in reading.published_versions(opened):
+        try:
+            manifests.append(reading.read_manifest(opened, version))
+        except (DataError, GateError) as error:
+            damaged.append((version[:12], "", "", "refused", str(error)))
+    manifests.sort(key=lambda manifest: manifest.created, reverse=True)
+    rows = [*(_row(manifest, pointer) for manifest in manifests), *damaged]
+    _table(("version", "accuracy", "created", "champion", "provenance"), rows)
+    if damaged:
+        raise DataError(f"{opened.uri}: {len(damaged)} of {len(rows)} versions are refused")
+
+
+@models_app.command()
+def show(
+    version: Version = "champion",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+) -> None:
+    """Show where a version came from and what it consists of."""
+    opened = _open(bucket, deadline, verify_key)
+    manifest = reading.read_manifest(opened, reading.find_version(opened, version))
+    pointer, _ = reading.read_pointer(opened)
+    facts = [
+        ("version", manifest.version),
+        ("champion", _mark(manifest.version, pointer)),
+        ("created", manifest.created),
+        ("uri", f"{opened.uri}/{reading.model_prefix(manifest.version)}".rstrip("/")),
+        *((name, json.dumps(value, sort_keys=True)) for name, value in sorted(manifest.provenance.items())),
+        *(
+            (f"file {file.path}", f"{file.digest.size} bytes, sha256 {file.digest.sha256}")
+            for file in manifest.files
+        ),
+    ]
+    _table(("field", "value"), facts)
+
+
+@models_app.command()
+def verify(
+    version: Annotated[
+        str, typer.Argument(help="One version; every one and what is served if not given.")
+    ] = "",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+) -> None:
+    """Read every byte and compare with the manifests; exit code not 0 if anything differs."""
+    opened = _open(bucket, deadline, verify_key)
+    if version:
+        manifest = reading.verify_version(opened, reading.find_version(opened, version))
+        typer.echo(f"verified {manifest.version}, {len(manifest.files)} files")
+        return
+    champion = reading.read_champion(opened)
+    versions = reading.published_versions(opened)
+    checks: list[Callable[[], object]] = [partial(reading.verify_version, opened, name) for name in versions]
+    if champion:
+        checks.append(partial(reading.verify_serving, opened, champion))
+    problems = [problem for check in checks if (problem := _problem_of(check))]
+    for problem in problems[:-1]:
+        typer.echo(f"error: {problem}", err=True)
+    if problems:
+        raise problems[-1]
+    if not versions:
+        raise DataError(f"{opened.uri}: nothing is published here")
+    named = f", champion {champion.version[:12]} and what is served" if champion else ", no champion"
+    typer.echo(f"verified {len(versions)} of {len(versions)} versions{named}")
+
+
+@models_app.command()
+def promote(
+    version: Version, bucket: Bucket = "", deadline: Deadline = None, verify_key: options.VerifyKey = None
+) -> None:
+    """Verify a version and make it the champion, without the gate: you decide."""
+    opened = _open(bucket, deadline, verify_key)
+    _promote(opened, reading.find_version(opened, version))
+
+
+@models_app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(help="Where to; the champion before this one if not given.")] = "",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+) -> None:
+    """Verify an earlier version and make it the champion again."""
+    opened = _open(bucket, deadline, verify_key)
+    _promote(opened, reading.find_version(opened, version) if version else _previous(opened))
+
+
+@models_app.command()
+def download(
+    directory: Annotated[Path, typer.Argument(help="A directory that is empty or does not exist.")],
+    version: Annotated[str, typer.Option(help="First digits of a version.")] = "champion",
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+) -> None:
+    """Download a version, verified; all of it or nothing."""
+    opened = _open(bucket, deadline, verify_key)
+    manifest = reading.download_version(opened, reading.find_version(opened, version), directory)
+    typer.echo(f"downloaded {manifest.version} to {directory}")
+
+
+@models_app.command()
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="Newest versions to keep beside the champion.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+) -> None:
+    """Delete old versions and unfinished ones; never the champion or anything of the last day."""
+    opened = _open(bucket, deadline, verify_key)
+    doomed = collecting.plan(opened, keep)
+    gone = doomed if dry_run else collecting.collect(opened, doomed)
+    for each in gone:
+        typer.echo(f"{'would delete' if dry_run else 'deleted'} {each.prefix} ({each.reason})")
+    typer.echo(f"{len(gone)} of {len(doomed)} {'would go' if dry_run else 'gone'}")
+
+
+@models_app.command()
+def sign(
+    version: Version,
+    signing_key: SigningKey,
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Verify a version's files and sign its manifest."""
+    opened = _open(bucket, deadline, None)
+    manifest = reading.verify_version(opened, reading.find_version(opened, version), signed=False)
+    signing.sign(opened, manifest.version, manifest.encode(), signing_key)
+    signing.check(opened, manifest.version, manifest.encode())
+    typer.echo(f"signed {manifest.version}")
+
+
+@models_app.command(name="require-signatures")
+def require_signatures(
+    verify_key: Annotated[Path, typer.Option(metavar="FILE", help="Public key (PEM) to verify with.")],
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+) -> None:
+    """Let the bucket refuse models that are not signed with this key, from now on."""
+    opened = _open(bucket, deadline, None)
+    signing.require_signatures(opened, signing.read_public_key(verify_key, "--verify-key"))
+    typer.echo(f"{opened.uri} needs signatures now")
+
+
+def _open(uri: str, deadline: float | None, verify_key: Path | None) -> OpenBucket:
+    signing.set_keys(None, verify_key)
+    if not uri:
+        from pipeline.dag import LOCAL_BUCKET
+
+        uri = LOCAL_BUCKET
+    parsed = uri_forms.parse(uri, "--bucket")
+    if parsed.is_local and not Path(parsed.path).is_dir():
+        raise StorageError(f"--bucket={uri!r}: no such directory")
+    return opening.open_bucket(uri, deadline=deadline)
+
+
+def _promote(opened: OpenBucket, version: str) -> None:
+    outcome = publishing.promote_version(opened, reading.verify_version(opened, version))
+    state = "is now the champion" if outcome.promoted else "was the champion already"
+    typer.echo(f"{version} {state}: {outcome.serving_uri}")
+
+
+def _previous(opened: OpenBucket) -> str:
+    pointer, _ = reading.read_pointer(opened)
+    if pointer is None:
+        raise UsageError(f"{opened.uri}: no champion yet")
+    earlier = (move.version for move in pointer.history if move.version != pointer.current.version)
+    version = next(earlier, None)
+    if version is None:
+        raise UsageError(f"{opened.uri}: there was no champion before {pointer.current.version[:12]}")
+    return version
+
+
+def _problem_of(check: Callable[[], object]) -> DataError | GateError | None:
+    try:
+        check()
+    except (DataError, GateError) as error:
+        return error
+    return None
+
+
+def _row(manifest: Manifest, pointer: Pointer | None) -> tuple[str, ...]:
+    accuracy = _nested(manifest.provenance, "metrics", "accuracy")
+    facts = {
+        "style": _nested(manifest.provenance, "parameters", "model_style"),
+        "git": str(manifest.provenance.get("git_revision") or "")[:12],
+        "data": str(manifest.provenance.get("dataset_fingerprint") or "")[:12],
+        "parent": str(manifest.provenance.get("parent") or "")[:12],
+    }
+    return (
+        manifest.version[:12],
+        f"{accuracy:.4f}" if isinstance(accuracy, int | float) else "",
+        datetime.fromisoformat(manifest.created).strftime("%Y-%m-%d %H:%M:%S"),
+        _mark(manifest.version, pointer),
+        " ".join(f"{name}={value}" for name, value in facts.items() if value),
+    )
+
+
+def _mark(version: str, pointer: Pointer | None) -> str:
+    return "champion" if pointer and pointer.current.version == version else ""
+
+
+def _nested(facts: dict[str, Any], *names: str) -> Any:
+    value: Any = facts
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _table(columns: tuple[str, ...], rows: list[Any]) -> None:
+    """A table for a person; lines of tab-separated values for a program."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            typer.echo("\t".join(_printable(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(_printable(cell)) for cell in row))
+    Console().print(table)
+
+
+def _printable(cell: str) -> str:
+    """What a bucket says must not steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in cell)

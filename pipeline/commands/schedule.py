@@ -1,0 +1,197 @@
+"""The commands for schedules: files in pipeline/schedules, made true on an environment's platform."""
+
+import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from components.errors import UsageError
+from pipeline.commands import options
+
+if TYPE_CHECKING:
+    from pipeline.environments import RemoteEnvironment
+    from pipeline.platforms.platform import DeclaredSchedule
+    from pipeline.schedules.files import ScheduleFile
+
+schedule_app = typer.Typer(no_args_is_help=True, help="Scheduled retraining, declared in pipeline/schedules.")
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these; all of the environment otherwise.")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A schedule.")]
+
+
+def _files(environment: "RemoteEnvironment", names: list[str] | None) -> "list[ScheduleFile]":
+    from pipeline.schedules import files
+
+    if not names:
+        declared = files.load_all().values()
+        return [schedule for schedule in declared if schedule.environment == environment.name]
+    chosen = [files.named(name) for name in names]
+    for schedule in chosen:
+        if schedule.environment != environment.name:
+            raise UsageError(f"{schedule.path}: environment={schedule.environment}, not {environment.name}")
+    return chosen
+
+
+def _declared(environment: "RemoteEnvironment", schedules: "list[ScheduleFile]") -> "list[DeclaredSchedule]":
+    """Compiles once, and checks every schedule before the first one is touched."""
+    from pipeline.parameters import resolve
+    from pipeline.platforms.submission import fallbacks, package_for, submission_for
+    from pipeline.schedules import files
+
+    if not schedules:
+        return []
+    package = package_for(environment)
+    declared = []
+    for schedule in schedules:
+        values = resolve(
+            package.documents[0],
+            [],
+            fallbacks=fallbacks(environment),
+            mappings={f"{schedule.path}: parameters": schedule.parameters},
+        )
+        submission = submission_for(environment, package, values, schedule.name)
+        declared.append(files.declare(schedule, environment, submission))
+    return declared
+
+
+@schedule_app.command()
+def plan(env: options.Env, names: Names = None) -> None:
+    """Show what apply and prune would do; change nothing."""
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    environment = options.remote_environment(env)
+    declared = _declared(environment, _files(environment, names))
+    platform = open_platform(environment)
+    stored = platform.schedules()
+    for wanted in declared:
+        held = [row for row in stored if row.name == wanted.name]
+        word = converge.outcome(wanted, held, creates_enabled=platform.creates_enabled)
+        typer.echo(f"{wanted.name:<20} {word}")
+    if not names:
+        for name in sorted({row.name for row in stored} - {wanted.name for wanted in declared}):
+            typer.echo(f"{name:<20} would be pruned: it has no file")
+
+
+@schedule_app.command()
+def apply(env: options.Env, names: Names = None) -> None:
+    """Make the platform hold what the files declare; safe to repeat and to interrupt."""
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    environment = options.remote_environment(env)
+    declared = _declared(environment, _files(environment, names))
+    if not declared:
+        typer.echo(f"no file in pipeline/schedules names environment {env}")
+        return
+    platform = open_platform(environment)
+    for wanted in declared:
+        typer.echo(f"{wanted.name:<20} {converge.apply(platform, wanted, _whisper)}")
+
+
+@schedule_app.command()
+def prune(env: options.Env) -> None:
+    """Delete this environment's schedules that have no file; others' are never touched."""
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    environment = options.remote_environment(env)
+    kept = {file.name for file in _files(environment, None)}
+    for name in converge.prune(open_platform(environment), kept, _whisper):
+        typer.echo(f"{name:<20} deleted")
+
+
+@schedule_app.command(name="list")
+def list_(env: options.Env) -> None:
+    """List the schedules that the platform holds for this environment."""
+    from pipeline.platforms.opening import open_platform
+
+    for row in open_platform(options.remote_environment(env)).schedules():
+        state = "enabled" if row.enabled else "paused"
+        typer.echo(f"{row.name:<20} {state:<8} {row.cron:<30} {row.digest}  {row.schedule_id}")
+
+
+@schedule_app.command()
+def pause(name: Name, env: options.Env) -> None:
+    """Stop a schedule from firing, until resume or the next apply; for good, set enabled: false."""
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    changed = converge.pause(open_platform(options.remote_environment(env)), name, _whisper)
+    typer.echo(f"{name:<20} {'paused' if changed else 'was paused already'}")
+
+
+@schedule_app.command()
+def resume(
+    name: Name,
+    env: options.Env,
+    catch_up: Annotated[bool, typer.Option("--catch-up", help="Vertex AI: run what was missed.")] = False,
+) -> None:
+    """Let a paused schedule fire again."""
+    from pipeline.environments import KfpEnvironment
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    environment = options.remote_environment(env)
+    if catch_up and isinstance(environment, KfpEnvironment):
+        raise UsageError(
+            "--catch-up: Kubeflow Pipelines goes by the schedule's own catch_up; set that and apply"
+        )
+    changed = converge.resume(open_platform(environment), name, _whisper, catch_up=catch_up)
+    typer.echo(f"{name:<20} {'resumed' if changed else 'was enabled already'}")
+
+
+@schedule_app.command()
+def delete(name: Name, env: options.Env) -> None:
+    """Delete a schedule from the platform; its file brings it back with the next apply."""
+    from pipeline.platforms.opening import open_platform
+    from pipeline.schedules import converge
+
+    count = converge.delete(open_platform(options.remote_environment(env)), name, _whisper)
+    typer.echo(f"{name:<20} {'deleted' if count else 'was not there'}")
+
+
+@schedule_app.command(name="run-now")
+def run_now(
+    name: Name,
+    env: options.Env,
+    again: Annotated[bool, typer.Option("--again", help="Another one, each time.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show tasks as they change; exit by the end.")] = False,
+    timeout: options.Timeout = options.DAY,
+    poll: options.Poll = 10.0,
+) -> None:
+    """Start a schedule's run now; once between two of its fire times, however often it is asked."""
+    import secrets
+
+    from pipeline.platforms.opening import open_platform
+    from pipeline.platforms.submission import renamed
+    from pipeline.schedules import files
+
+    environment = options.remote_environment(env)
+    [schedule] = _files(environment, [name])
+    [declared] = _declared(environment, [schedule])
+    due = files.latest_fire_time(schedule, datetime.datetime.now(datetime.UTC))
+    run_id = secrets.token_hex(8) if again else f"{name} {due.isoformat()}"
+    platform = open_platform(environment)
+    run, is_new = platform.submit(renamed(environment, declared.submission, run_id))
+    options.report_submitted(run, is_new=is_new)
+    if wait:
+        options.wait_for(platform, run.run_id, timeout, poll)
+
+
+@schedule_app.command()
+def preview(name: Name, count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000)] = 10) -> None:
+    """Print a schedule's next fire times in its own zone and in UTC."""
+    from pipeline.schedules import files
+
+    schedule = files.named(name)
+    for fired in files.fire_times(schedule, datetime.datetime.now(datetime.UTC), count):
+        utc = fired.astimezone(datetime.UTC)
+        typer.echo(f"{fired:%a %Y-%m-%d %H:%M %z} {schedule.time_zone}   {utc:%Y-%m-%d %H:%M} UTC")
+
+
+def _whisper(line: str) -> None:
+    """Each request goes to stderr; stdout keeps one line for each schedule."""
+    typer.secho(line, err=True, dim=True)

@@ -1,0 +1,149 @@
+"""From an environment and parameters to a run: compile, pin, name, send.
+
+A run's name is a function of what runs: environment, pipeline, parameters and the caller's id. Submitting the
+same once more, after a lost answer or by a second person, finds the run that is there.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.errors import UsageError
+from pipeline import dag
+from pipeline.compile.documents import WEBHOOK_VARIABLE, to_documents, to_yaml
+from pipeline.compile.nodes import NO_ACCELERATOR, Nodes, Target
+from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
+from pipeline.images import references
+from pipeline.platforms.platform import Package, Submission
+
+_DIGITS = 10
+
+
+def package_for(environment: RemoteEnvironment) -> Package:
+    """Compiles the DAG for an environment, every image pinned by digest.
+
+    Raises:
+      UsageError: no digests file, one for other images, a setting that the target would ignore.
+    """
+    pinned = _images(environment)
+    documents = to_documents(
+        Target(environment.target),
+        pinned,
+        _nodes(environment),
+        _resources(environment),
+        **_secrets(environment),
+    )
+    text = to_yaml(documents)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return Package(tuple(documents), f"{references.git_tag()}-{digest}", text)
+
+
+def fallbacks(environment: RemoteEnvironment) -> dict[str, str]:
+    """Returns the environment's own values for parameters that are not set otherwise."""
+    values = {"bucket_uri": environment.bucket_uri}
+    if isinstance(environment, KfpEnvironment) and environment.webhook_secret:
+        values["notify_webhook"] = f"env:{WEBHOOK_VARIABLE}"
+    return values
+
+
+def submission_for(
+    environment: RemoteEnvironment, package: Package, parameters: Mapping[str, Any], run_id: str = ""
+) -> Submission:
+    """Names the run.
+
+    Args:
+      environment: where it goes.
+      package: what runs.
+      parameters: a value for each of the pipeline's parameters.
+      run_id: tells apart runs of the same; empty for the one run of it.
+
+    Raises:
+      UsageError: `bucket_uri` is a directory.
+    """
+    if not str(parameters["bucket_uri"]).startswith("gs://"):
+        raise UsageError(
+            f"bucket_uri={parameters['bucket_uri']}: on target {environment.target} that is the task's own "
+            "disk; must be gs://bucket/prefix"
+        )
+    sent = [environment.name, package.text, dict(parameters), environment.pipeline_root, run_id]
+    digest = hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    pipeline_name = package.documents[0]["pipelineInfo"]["name"]
+    return Submission(f"{pipeline_name}-{package.version.partition('-')[0]}-{digest}", package, parameters)
+
+
+def renamed(environment: RemoteEnvironment, submission: Submission, run_id: str) -> Submission:
+    """Returns the same run under the name that `run_id` gives it."""
+    return submission_for(environment, submission.package, submission.parameters, run_id)
+
+
+def _images(environment: RemoteEnvironment) -> dict[str, str]:
+    if not environment.digests.is_file():
+        raise UsageError(
+            f"environment {environment.name}: digests={_shown(environment.digests)}: no such file; "
+            "`make push REGISTRY=…` writes it"
+        )
+    pinned = references.resolve(digests_path=environment.digests)
+    for component, reference in pinned.items():
+        name = reference.partition("@")[0].rpartition("/")[2]
+        if name != references.repository(component):
+            raise UsageError(
+                f"environment {environment.name}: digests={_shown(environment.digests)}: {component} is "
+                f"image {name}, not {references.repository(component)}"
+            )
+    return pinned
+
+
+def _shown(path: Path) -> str:
+    """The path as a person would write it, from where they are."""
+    resolved = path.resolve()
+    return str(resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved)
+
+
+def _nodes(environment: RemoteEnvironment) -> Nodes:
+    chosen = environment.nodes
+    accelerator = "" if chosen.accelerator == NO_ACCELERATOR else chosen.accelerator
+    if not isinstance(environment, KfpEnvironment):
+        return Nodes(accelerator, chosen.count)
+    kubernetes = environment.nodes
+    tolerations = [toleration.model_dump(exclude_defaults=True) for toleration in kubernetes.tolerations]
+    return Nodes(accelerator, chosen.count, kubernetes.selector, tolerations, kubernetes.spot)
+
+
+def _secrets(environment: RemoteEnvironment) -> dict[str, tuple[str, str]]:
+    """Returns the Kubernetes secrets that the environment names, as arguments of `to_documents`."""
+    named = {name: getattr(environment, name, None) for name in ("webhook_secret", "signing_secret")}
+    return {name: (secret.name, secret.key) for name, secret in named.items() if secret}
+
+
+def _resources(environment: RemoteEnvironment) -> dict[str, dag.Resources]:
+    """The DAG's figures, where the environment has no others."""
+    merged = dict(dag.RESOURCES)
+    wishes = dict(environment.resources)
+    if isinstance(environment, VertexEnvironment) and (machine := environment.nodes.machine()):
+        wishes["train"] = machine
+    for component, wanted in wishes.items():
+        changes = {key: value for key, value in wanted if value is not None}
+        merged[component] = dataclasses.replace(merged[component], **changes)
+    return merged
+
+
+def describe(environment: RemoteEnvironment, submission: Submission) -> str:
+    """Returns what would be sent, for a person to read before it is."""
+    used = {
+        label.removeprefix("exec-"): executor["container"]["image"]
+        for label, executor in submission.package.documents[0]["deploymentSpec"]["executors"].items()
+    }
+    nodes = environment.nodes.model_dump(exclude_defaults=True)
+    where = environment.host if isinstance(environment, KfpEnvironment) else environment.project
+    rows = [
+        ("environment", f"{environment.name} ({environment.target}, {where})"),
+        ("run", submission.run_name),
+        ("version", submission.package.version),
+        ("nodes", json.dumps(nodes)),
+        *((f"image {name}", reference) for name, reference in used.items()),
+        *((name, json.dumps(value)) for name, value in submission.parameters.items()),
+    ]
+    return "\n".join(f"{name:<17} {text}" for name, text in rows)

@@ -1,0 +1,260 @@
+"""Vertex AI Pipelines as a platform, through the aiplatform client over REST.
+
+A job's id is chosen here, so the service itself refuses a second run of one name. Schedules have no such id:
+the environment, the name and the digest are in the display name. `PipelineJob.submit` is not used, for it
+creates buckets by itself and swallows their errors; nor is `Schedule.resume`, which drops its `catch_up`.
+"""
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import google.auth
+import google.auth.exceptions
+import requests
+from google.api_core import exceptions
+from google.api_core.client_options import ClientOptions
+from google.cloud import aiplatform
+from google.cloud.aiplatform_v1 import PipelineServiceClient, ScheduleServiceClient, types
+from google.oauth2.credentials import Credentials
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from components.errors import StorageError, UsageError
+from pipeline.environments import VertexEnvironment, check_credentials
+from pipeline.platforms.platform import (
+    OWNER,
+    DeclaredSchedule,
+    NoAnswerError,
+    NotFoundError,
+    Run,
+    StoredSchedule,
+    Submission,
+    found_or_made,
+    network_trouble,
+    one_line,
+    repeatedly,
+)
+
+_CONSOLE = "https://console.cloud.google.com/vertex-ai/locations"
+_DISPLAY_NAME = re.compile(rf"{OWNER} (?P<environment>\S+) (?P<name>\S+) (?P<digest>[0-9a-f]+)")
+_LATER = (
+    exceptions.Conflict,  # another caller was faster, look again
+    exceptions.TooManyRequests,
+    exceptions.ServerError,
+    exceptions.RetryError,
+)
+
+
+class VertexPlatform:
+    """See `platforms.Platform`."""
+
+    creates_enabled = True
+
+    def __init__(self, environment: VertexEnvironment) -> None:
+        self._environment = environment
+        self._parent = f"projects/{environment.project}/locations/{environment.region}"
+        self._credentials = _credentials(environment)
+        endpoint = environment.api_endpoint or f"{environment.region}-aiplatform.googleapis.com"
+        access: dict[str, Any] = {
+            "credentials": self._credentials,
+            "transport": "rest",  # the transport that the tests drive
+            "client_options": ClientOptions(api_endpoint=endpoint),
+        }
+        self._jobs = PipelineServiceClient(**access)
+        self._schedules = ScheduleServiceClient(**access)
+        self._limits = {"timeout": float(environment.timeout_seconds)}
+
+    def check(self) -> None:
+        """See `platforms.Platform.check`."""
+        repeatedly(lambda: self.runs(limit=1))
+
+    def submit(self, submission: Submission) -> tuple[Run, bool]:
+        """See `platforms.Platform.submit`."""
+        job = self._job(submission)
+        name = f"{self._parent}/pipelineJobs/{submission.run_name}"
+
+        def find() -> Any:
+            try:
+                return self._asked(self._jobs.get_pipeline_job, name=name)
+            except NotFoundError:
+                return None
+
+        def make() -> Any:
+            create = self._jobs.create_pipeline_job
+            return self._asked(
+                create, parent=self._parent, pipeline_job=job, pipeline_job_id=submission.run_name
+            )
+
+        row, is_new = found_or_made(find, make)
+        return self._run(row), is_new
+
+    def runs(self, limit: int) -> list[Run]:
+        """See `platforms.Platform.runs`."""
+        request = types.ListPipelineJobsRequest(
+            parent=self._parent,
+            filter=f'labels.owner="{OWNER}"',
+            order_by="create_time desc",
+            page_size=min(limit, 100),
+            read_mask=FieldMask(paths=["name", "display_name", "state", "create_time", "end_time"]),
+        )
+        with self._answers():
+            rows = self._jobs.list_pipeline_jobs(request=request, **self._limits)
+            return [self._run(row) for row in islice(rows, limit)]
+
+    def run(self, run_id: str) -> Run:
+        """See `platforms.Platform.run`."""
+        name = f"{self._parent}/pipelineJobs/{run_id.rpartition('/')[2]}"
+        return self._run(self._asked(self._jobs.get_pipeline_job, name=name))
+
+    def cancel(self, run_id: str) -> None:
+        """See `platforms.Platform.cancel`."""
+        name = f"{self._parent}/pipelineJobs/{run_id.rpartition('/')[2]}"
+        self._asked(self._jobs.cancel_pipeline_job, name=name)
+
+    def schedules(self) -> list[StoredSchedule]:
+        """See `platforms.Platform.schedules`."""
+
+        def listed() -> list[Any]:
+            with self._answers():
+                return list(self._schedules.list_schedules(parent=self._parent, **self._limits))
+
+        owned = [stored for row in repeatedly(listed) if (stored := self._stored(row))]
+        return sorted(owned, key=lambda stored: (stored.created_at, stored.schedule_id))
+
+    def create_schedule(self, declared: DeclaredSchedule) -> None:
+        """See `platforms.Platform.create_schedule`; not repeated here: the caller looks again first."""
+        launch = types.CreatePipelineJobRequest(
+            parent=self._parent, pipeline_job=self._job(declared.submission, schedule=declared.name)
+        )
+        schedule = types.Schedule(
+            display_name=f"{OWNER} {self._environment.name} {declared.name} {declared.digest}",
+            cron=declared.cron,
+            max_concurrent_run_count=declared.max_concurrency,
+            create_pipeline_job_request=launch,
+        )
+        self._asked(self._schedules.create_schedule, parent=self._parent, schedule=schedule)
+
+    def set_enabled(self, stored: StoredSchedule, enabled: bool, *, catch_up: bool) -> None:
+        """See `platforms.Platform.set_enabled`."""
+        if enabled:
+            self._asked(self._schedules.resume_schedule, name=stored.schedule_id, catch_up=catch_up)
+        else:
+            self._asked(self._schedules.pause_schedule, name=stored.schedule_id)
+
+    def delete_schedule(self, stored: StoredSchedule) -> None:
+        """See `platforms.Platform.delete_schedule`."""
+        with contextlib.suppress(NotFoundError):
+            operation = self._asked(self._schedules.delete_schedule, name=stored.schedule_id)
+            with self._answers():
+                operation.result(timeout=self._environment.timeout_seconds)
+
+    def _job(self, submission: Submission, schedule: str | None = None) -> types.PipelineJob:
+        """Builds the job with aiplatform's own checks of parameters, labels and id; sends nothing."""
+        labels = {"owner": OWNER, "version": submission.package.version}
+        if schedule:
+            labels["schedule"] = schedule
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "pipeline.yaml"
+            path.write_text(submission.package.text, encoding="utf-8")
+            try:
+                built = aiplatform.PipelineJob(
+                    display_name=submission.run_name,
+                    template_path=str(path),
+                    job_id=submission.run_name,
+                    pipeline_root=self._environment.pipeline_root,
+                    parameter_values=dict(submission.parameters),
+                    labels=labels,
+                    project=self._environment.project,
+                    location=self._environment.region,
+                    credentials=self._credentials,
+                )
+            except ValueError as error:
+                raise UsageError(f"environment {self._environment.name}: {one_line(error)}") from None
+        return types.PipelineJob(
+            display_name=submission.run_name,
+            pipeline_spec=built.pipeline_spec,
+            runtime_config=built.runtime_config,
+            labels=labels,
+            service_account=self._environment.service_account or "",
+            network=self._environment.network or "",
+        )
+
+    def _asked(self, method: Any, **arguments: Any) -> Any:
+        """Calls the service with its time limit and our errors."""
+        with self._answers():
+            return method(**arguments, **self._limits)
+
+    @contextlib.contextmanager
+    def _answers(self) -> Iterator[None]:
+        """Turns what the client raises into StorageError or NoAnswerError, one line each."""
+        where = f"{self._parent} (environment {self._environment.name})"
+        try:
+            yield
+        except _LATER as error:
+            raise NoAnswerError(f"{where}: {_words(error)}") from None
+        except exceptions.NotFound as error:
+            raise NotFoundError(f"{where}: {_words(error)}") from None
+        except (exceptions.Unauthorized, google.auth.exceptions.RefreshError):
+            raise StorageError(f"{where}: 401: the token or the credentials have expired") from None
+        except exceptions.Forbidden as error:
+            raise StorageError(f"{where}: 403: the caller may not do that: {_words(error)}") from None
+        except exceptions.GoogleAPICallError as error:
+            raise StorageError(f"{where}: {_words(error)}") from None
+        except (requests.exceptions.RequestException, google.auth.exceptions.TransportError) as error:
+            raise NoAnswerError(f"{where}: cannot be reached: {network_trouble(error)}") from None
+
+    def _run(self, row: Any) -> Run:
+        job_id = row.name.rpartition("/")[2]
+        details = row.job_detail.task_details if "job_detail" in row else []
+        return Run(
+            run_id=job_id,
+            name=row.display_name,
+            state=_state(row.state.name),
+            url=f"{_CONSOLE}/{self._environment.region}/pipelines/runs/{job_id}?project={self._environment.project}",
+            created_at=_moment(row, "create_time"),
+            finished_at=_moment(row, "end_time"),
+            tasks=tuple((task.task_name, _state(task.state.name)) for task in details),
+            error=one_line(row.error.message) if "error" in row else "",
+        )
+
+    def _stored(self, row: Any) -> StoredSchedule | None:
+        words = _DISPLAY_NAME.fullmatch(row.display_name)
+        if words is None or words["environment"] != self._environment.name:
+            return None
+        return StoredSchedule(
+            schedule_id=row.name,
+            name=words["name"],
+            digest=words["digest"],
+            cron=row.cron,
+            enabled=row.state == types.Schedule.State.ACTIVE,
+            created_at=_moment(row, "create_time"),
+        )
+
+
+def _credentials(environment: VertexEnvironment) -> Any:
+    check_credentials(environment)
+    if environment.token:
+        return Credentials(environment.token.get_secret_value())
+    try:
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    except google.auth.exceptions.DefaultCredentialsError as error:
+        raise UsageError(f"environment {environment.name}: auth=adc: {one_line(error)}") from None
+    return credentials
+
+
+def _state(name: str) -> str:
+    """Returns Vertex AI's state in the words of `platforms.Run`."""
+    return name.removeprefix("PIPELINE_STATE_").replace("CANCELL", "CANCEL")
+
+
+def _moment(row: Any, field: str) -> str:
+    return str(getattr(row, field).strftime("%Y-%m-%dT%H:%M:%SZ")) if field in row else ""
+
+
+def _words(error: exceptions.GoogleAPICallError) -> str:
+    """Returns the service's own words, without the request line that REST errors start with."""
+    return one_line(re.sub(r"^\w+ https?://\S+: ", "", f"{error.message}")) or one_line(error)

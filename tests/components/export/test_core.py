@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.errors import DataError, GateError, PipelineError, UsageError
+from components.export import core
+from components.registry.files import hash_model
+from components.registry.reading import read_champion
+from components.storage.opening import open_bucket
+from tests.components.registry.test_reading import make_model
+
+
+def evaluation(directory: Path, model_dir: Path, **changes: Any) -> Path:
+    directory.mkdir(exist_ok=True)
+    facts = {
+        "accuracy": 0.98,
+        "recall": [0.98] * 10,
+        "rows": 10_000,
+        "dataset_fingerprint": "f" * 64,
+        "model_sha256": hash_model(model_dir),
+        "champion": None,
+        "pointer_generation": 0,
+        "blessed": True,
+        "reason": "no champion yet",
+        **changes,
+    }
+    (directory / "evaluation.json").write_text(json.dumps(facts))
+    return directory
+
+
+def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    model_dir = make_model(tmp_path / "model")
+    published = core.export(
+        dataset_dir=tmp_path / "dataset",
+        model_dir=model_dir,
+        evaluation_dir=evaluation(tmp_path / "evaluation", model_dir, **changes),
+        bucket_uri=str(tmp_path / "bucket"),
+        published_dir=tmp_path / "published",
+    )
+    assert published
+    return published
+
+
+def test_a_blessed_model_becomes_the_champion(tmp_path: Path) -> None:
+    published = run(tmp_path)
+    assert json.loads((tmp_path / "published" / "published.json").read_text()) == published
+    champion = read_champion(open_bucket(str(tmp_path / "bucket")))
+    assert champion is not None
+    assert champion.version == published["version"]
+    provenance = champion.manifest.provenance
+    assert provenance["metrics"]["accuracy"] == 0.98
+    assert provenance["dataset_fingerprint"] == "f" * 64
+    assert provenance["parameters"] == {"seed": 0}
+    assert provenance["parent"] is None
+    assert len(provenance["git_revision"]) >= 40
+    assert hash_model(published["serving_uri"]) == published["version"]
+
+
+def test_the_same_model_again_changes_nothing(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert first["created"]
+    assert again == {**first, "created": False, "promoted": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"blessed": False, "reason": "accuracy 0.5 is below 0.9"}, GateError, "accuracy 0.5 is below 0.9"),
+        ({"model_sha256": "0" * 64}, GateError, "evaluate this one"),
+        ({"blessed": "true"}, DataError, "blessed='true' must be bool"),
+        ({"blessed": 1}, DataError, "blessed='1' must be bool"),
+        ({"pointer_generation": None}, DataError, "pointer_generation"),
+    ],
+)
+def test_a_closed_gate_publishes_nothing(
+    tmp_path: Path, changes: dict[str, Any], kind: type[PipelineError], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        run(tmp_path, **changes)
+    assert not (tmp_path / "bucket").exists()
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_missing_evaluation_publishes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"evaluation\.json"):
+        core.export(
+            dataset_dir=tmp_path,
+            model_dir=make_model(tmp_path / "model"),
+            evaluation_dir=tmp_path,
+            bucket_uri=str(tmp_path / "bucket"),
+            published_dir=tmp_path / "published",
+        )
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_the_uri_is_checked_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="s3"):
+        core.export(
+            dataset_dir="",
+            model_dir="",
+            evaluation_dir="",
+            bucket_uri="s3://x",
+            published_dir=tmp_path / "published",
+        )

@@ -1,0 +1,249 @@
+"""What only a remote store can do: fail half-way, lie, stall, refuse."""
+
+import io
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from components.errors import DataError, PipelineError, StorageError, UsageError
+from components.storage import gcs as gcs_bucket
+from components.storage.digests import digest_file
+from components.storage.opening import check_writable, open_bucket
+from tests.fakes.gcs_fixtures import Gcs
+from tests.fakes.gcs_server import FAULT_MESSAGE as CANARY
+from tests.fakes.gcs_server import Fault
+
+TRANSIENT = ["503", "429", "500", "408", "reset", "lost_ack"]
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    """A file that goes up in one piece; 9 MiB would go up as a resumable upload."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(1 << 20))
+    return path
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_a_write_survives_a_passing_fault(gcs: Gcs, kind: str) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    first = bucket.write("p", b"one", generation=0)
+    gcs.proxy.faults.append(Fault(kind, "POST"))
+    second = bucket.write("p", b"two", generation=first.generation)
+    assert second.generation > first.generation
+    found = bucket.read("p")
+    assert found is not None
+    assert (found.data, found.generation) == (b"two", second.generation)
+    assert gcs.proxy.faults[0].times == 0
+
+
+@pytest.mark.parametrize("kind", [*TRANSIENT, "truncate"])
+def test_a_read_survives_a_passing_fault(gcs: Gcs, kind: str) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    bucket.write("p", b"content", generation=0)
+    gcs.proxy.faults.append(Fault(kind, "alt=media"))
+    found = bucket.read("p")
+    assert found is not None
+    assert found.data == b"content"
+
+
+@pytest.mark.parametrize("way", ["multipart", "media", "resumable"])
+@pytest.mark.parametrize("kind", ["503", "reset", "lost_ack"])
+def test_an_upload_survives_a_passing_fault(
+    gcs: Gcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, way: str
+) -> None:
+    monkeypatch.setattr(gcs_bucket, "SINGLE_REQUEST_BYTES", 10 << 20)
+    monkeypatch.setattr(gcs_bucket, "CHUNK_BYTES", 4 << 20)
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom({"multipart": 100_000, "media": 9 << 20, "resumable": 11 << 20}[way]))
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    gcs.proxy.faults += [Fault(kind, f"uploadType={way}"), Fault(kind, "PUT", skip=1)]
+    digest = digest_file(path)
+    assert bucket.upload("f", path, digest).holds(digest)
+    assert [fault.times for fault in gcs.proxy.faults] == [0, 0 if way == "resumable" else 1]
+    sink = io.BytesIO()
+    bucket.download("f", sink)
+    assert sink.getvalue() == path.read_bytes()
+
+
+def test_a_truncated_download_goes_on_where_it_broke(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    bucket.upload("f", large_file, digest_file(large_file))
+    gcs.proxy.faults.append(Fault("truncate", "alt=media", times=3))
+    sink = io.BytesIO()
+    bucket.download("f", sink)
+    assert sink.getvalue() == large_file.read_bytes()
+
+
+def test_a_flipped_bit_on_the_way_down_is_found(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    bucket.upload("f", large_file, digest_file(large_file))
+    gcs.proxy.faults.append(Fault("flip", "alt=media"))
+    with pytest.raises(StorageError, match="checksum"):
+        bucket.download("f", io.BytesIO())
+
+
+def test_a_lost_acknowledgement_of_a_copy_or_a_delete(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    digest = digest_file(large_file)
+    bucket.upload("f", large_file, digest)
+    gcs.proxy.faults.append(Fault("lost_ack", "rewriteTo"))
+    copied = bucket.copy("f", "g", digest)
+    assert copied.holds(digest)
+    gcs.proxy.faults.append(Fault("lost_ack", "DELETE"))
+    bucket.delete("g", generation=copied.generation)
+    assert bucket.stat("g") is None
+
+
+def test_a_refusal_is_an_error_at_once(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=60)
+    gcs.proxy.faults.append(Fault("403", "", times=-1))
+    started = time.monotonic()
+    with pytest.raises(StorageError, match="cannot write f: HTTP 403, these credentials may not"):
+        bucket.upload("f", large_file, digest_file(large_file))
+    with pytest.raises(StorageError, match="cannot read f: HTTP 403"):
+        bucket.read("f")
+    with pytest.raises(StorageError, match="HTTP 403"):
+        bucket.check_writable()
+    assert time.monotonic() - started < 5
+    assert len(gcs.proxy.requests) == 3
+
+
+@pytest.mark.parametrize("kind", ["503", "reset", "stall"])
+def test_a_dead_service_ends_within_the_deadline(gcs: Gcs, kind: str) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=1)
+    gcs.proxy.faults.append(Fault(kind, "", times=-1))
+    for call in (
+        lambda: bucket.read("p"),
+        lambda: bucket.write("p", b"", generation=0),
+        lambda: bucket.download("p", io.BytesIO()),
+        lambda: list(bucket.list("")),
+    ):
+        started = time.monotonic()
+        with pytest.raises(StorageError, match="gave up after 1 s"):
+            call()
+        assert time.monotonic() - started < 1.5
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    with pytest.raises(StorageError, match="gave up after 1 s: no connection"):
+        check_writable("gs://models", deadline=1)
+
+
+def test_a_missing_bucket_is_named(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket("gs://no-such-bucket/x", deadline=5)
+    for call in (
+        lambda: bucket.read("p"),
+        lambda: bucket.stat("p"),
+        lambda: list(bucket.list("")),
+        lambda: bucket.write("p", b"", generation=0),
+        lambda: bucket.upload("p", large_file, digest_file(large_file)),
+        lambda: bucket.copy("p", "q", digest_file(large_file)),
+        lambda: bucket.download("p", io.BytesIO()),
+        lambda: bucket.delete("p", generation=1),
+        bucket.check_writable,
+    ):
+        with pytest.raises(StorageError, match=r"bucket gs://no-such-bucket/x: cannot .*: no such bucket"):
+            call()
+
+
+def test_what_arrives_altered_is_removed(gcs: Gcs, large_file: Path) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=5)
+    digest = digest_file(large_file)
+    large_file.write_bytes(large_file.read_bytes()[:-1] + b"!")
+    with pytest.raises(DataError, match="not what was sent; it was removed"):
+        bucket.upload("f", large_file, digest)
+    assert bucket.stat("f") is None
+
+
+@pytest.fixture
+def no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No emulator, no credentials, and no metadata server to ask."""
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    return monkeypatch
+
+
+def test_no_credentials(no_emulator: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match="no usable Google credentials: run `gcloud auth"):
+        open_bucket("gs://models")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        f"{CANARY} not json",
+        json.dumps([CANARY]),
+        json.dumps({"type": "service_account", "private_key": CANARY}),
+        json.dumps({"type": CANARY}),
+        json.dumps(
+            {
+                "type": "service_account",
+                "client_email": CANARY,
+                "token_uri": "http://127.0.0.1:9",
+                "private_key": CANARY,
+            }
+        ),
+    ],
+)
+def test_an_unusable_credentials_file(
+    no_emulator: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "key.json"
+    if content is not None:
+        path.write_text(content)
+    no_emulator.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(StorageError) as error:
+        open_bucket("gs://models")
+    message = str(error.value)
+    assert str(path) in message
+    assert CANARY not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://storage.example.com",
+        "http://10.0.0.1:4443",
+        "http://127.0.0.1.example.com",
+        "http://[::2]:1",
+        "x",
+    ],
+)
+def test_the_emulator_must_be_local_unless_opted_in(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+    monkeypatch.delenv("STORAGE_EMULATOR_ALLOW_REMOTE", raising=False)
+    with pytest.raises(UsageError, match="STORAGE_EMULATOR_HOST: must name a loopback address"):
+        open_bucket("gs://models")
+    monkeypatch.setenv("STORAGE_EMULATOR_ALLOW_REMOTE", "1")
+    open_bucket("gs://models")
+
+
+def test_a_store_without_preconditions_is_refused(gcs: Gcs) -> None:
+    uri = gcs.new_bucket()
+    gcs.proxy.drop_preconditions = True
+    try:
+        with pytest.raises(StorageError, match="ignores generation preconditions"):
+            check_writable(uri, deadline=5)
+    finally:
+        gcs.proxy.drop_preconditions = False
+    assert gcs.server.contents(uri.removeprefix("gs://")) == {}
+
+
+def test_every_error_is_one_line_without_a_url(gcs: Gcs) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=1)
+    for kind in ("400", "401", "403", "404", "409", "500", "503", "reset", "truncate"):
+        gcs.proxy.faults[:] = [Fault(kind, "", times=-1)]
+        with pytest.raises(PipelineError) as error:
+            bucket.write("p", b"x", generation=0)
+        assert "\n" not in str(error.value)
+        assert "http://" not in str(error.value)
+        assert CANARY not in str(error.value)

@@ -1,0 +1,116 @@
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.dataset import Dataset
+from components.errors import DataError, UsageError
+from components.model import serving
+from components.train import core
+from tests.conftest import TRAINS_ALONE, TrainModel
+
+
+def tree(directory: Path) -> dict[str, str]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(f.relative_to(directory)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_writes_a_savedmodel_with_its_provenance(model_dir: Path, dataset_dir: str) -> None:
+    assert set(tree(model_dir)) == {
+        "assets.extra/model.json",
+        "saved_model.pb",
+        "variables/variables.data-00000-of-00001",
+        "variables/variables.index",
+    }
+    provenance = serving.read_provenance(str(model_dir))
+    assert provenance["model_style"] == "functional"
+    assert provenance["hidden_units"] == [32]
+    assert provenance["parameters"] == 785 * 32 + 33 * 10
+    assert provenance["dataset_fingerprint"] == Dataset.open(dataset_dir).fingerprint
+    assert 0.6 < provenance["validation_accuracy"] < 1
+
+
+def test_same_parameters_give_the_same_bytes(train_model: TrainModel) -> None:
+    once, again, other = train_model(), train_model(), train_model(seed=1)
+    assert tree(once) == tree(again)
+    assert tree(once) != tree(other)
+
+
+def test_the_log_has_the_summary_and_a_line_per_epoch(
+    train_model: TrainModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = train_model(epochs=2)
+    log = capsys.readouterr().out
+    assert "Total params: 25,450" in log
+    assert "epoch 1/2  loss " in log
+    assert "epoch 2/2  loss " in log
+    curves = (directory.parent / "curves.html").read_text()
+    assert curves.count("<polyline") == 4
+    assert "<td>2</td>" in curves
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model_style", "nope"),
+        ("hidden_units", [0]),
+        ("hidden_units", [1.5]),
+        ("hidden_units", ["8"]),
+        ("hidden_units", [8] * 17),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("seed", -1),
+        ("precision", "float64"),
+        ("resident_bytes", -1),
+        ("checkpoint_uri", "s3://checkpoints"),
+    ],
+)
+def test_a_bad_parameter_is_refused_before_any_data_is_read(field: str, value: Any, tmp_path: Path) -> None:
+    parameters: dict[str, Any] = {
+        "model_style": "functional",
+        "hidden_units": [],
+        "epochs": 1,
+        "batch_size": 64,
+        "learning_rate": 0.001,
+        "seed": 0,
+        **TRAINS_ALONE,
+        field: value,
+    }
+    with pytest.raises(UsageError, match=rf"^{field}=.*must be "):
+        core.train(
+            dataset_dir=str(tmp_path / "there is none"),
+            model_dir=str(tmp_path / "model"),
+            curves_path=str(tmp_path / "curves.html"),
+            events_dir=str(tmp_path / "events"),
+            **parameters,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_larger_than_the_rows_is_refused(train_model: TrainModel) -> None:
+    with pytest.raises(UsageError, match="batch_size=1001: must be from 1 to 1000"):
+        train_model(batch_size=1001)
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_writes_nothing(
+    train_model: TrainModel, dataset_dir: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"loss became (nan|inf) in epoch \d with learning_rate=1e\+30"):
+        core.train(
+            dataset_dir=dataset_dir,
+            model_dir=str(tmp_path / "model"),
+            curves_path=str(tmp_path / "curves.html"),
+            model_style="functional",
+            hidden_units=[8, 8],
+            epochs=3,
+            batch_size=64,
+            learning_rate=1e30,
+            seed=0,
+            events_dir=str(tmp_path / "events"),
+            **TRAINS_ALONE,
+        )
+    assert not (tmp_path / "model").exists()

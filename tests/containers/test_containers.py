@@ -1,0 +1,167 @@
+"""The images themselves: what they hold, whom they run as, and each component alone on real data."""
+
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from pipeline import dag
+from pipeline.images import build, inventory, references
+from pipeline.local import containers, docker_runner
+
+pytestmark = pytest.mark.containers
+every_component = pytest.mark.parametrize("component", references.COMPONENTS)
+
+SIZE_LIMITS = {"ingest": 1.70e9, "train": 1.45e9, "evaluate": 1.45e9, "export": 0.25e9}  # bytes, uncompressed
+ARBITRARY_USER = "12345:0"  # as OpenShift picks one
+STRUCTURE_TEST = Path(sys.executable).parent / "container-structure-test"
+
+
+def run_in(engine: docker.DockerClient, reference: str, code: str, work_dir: Path, **changes: Any) -> int:
+    """Runs Python code in a container that is confined as in a local run; `work_dir` is writable."""
+    arguments = docker_runner.run_arguments(
+        runs_dir=work_dir, bucket_uri="", mirror="", network="none", gpus=""
+    )
+    volumes = {str(work_dir): {"bind": str(work_dir), "mode": "rw"}}
+    return containers.run(engine, reference, ["python3", "-c", code], volumes, **{**arguments, **changes})
+
+
+@every_component
+def test_an_image_is_small_enough(engine: docker.DockerClient, built: dict[str, str], component: str) -> None:
+    assert engine.images.get(built[component]).attrs["Size"] <= SIZE_LIMITS[component]
+
+
+@every_component
+def test_an_image_is_what_a_cluster_expects(built: dict[str, str], component: str, tmp_path: Path) -> None:
+    name = references.repository(component)
+    labels = {
+        references.TITLE_LABEL: name,
+        references.VERSION_LABEL: build.project_version(),
+        references.REVISION_LABEL: references.git_revision(),
+        references.CODE_LABEL: references.code_sha256(component),
+    }
+    forbidden = [f"/app/{name}" for name in ("pipeline", "tests", "requirements", ".git")]
+    forbidden += [
+        f"/run/build/{name}" for name in ("installer/install.sh", "requirements/kfp.txt", "cache/wheels-v6")
+    ]
+    forbidden += [f"/app/components/{component}/component.py"]
+    housed = {references.component_of(task) for task, host in references.GUESTS.items() if host == component}
+    forbidden += [f"/app/components/{other}" for other in {*references.COMPONENTS} - {component} - housed]
+    config = {
+        "schemaVersion": "2.0.0",
+        "metadataTest": {
+            "user": "10001:0",
+            "entrypoint": [],
+            "cmd": ["python3", "/app/usage.py", component],
+            "workdir": "/app",
+            "labels": [{"key": key, "value": value} for key, value in labels.items()],
+        },
+        "fileExistenceTests": [{"name": path, "path": path, "shouldExist": False} for path in forbidden]
+        + [{"name": "core", "path": f"/app/components/{component}/core.py", "shouldExist": True}],
+        "commandTests": [
+            {
+                "name": "the core can be imported",
+                "command": "python3",
+                "args": ["-c", f"import components.{component}.core"],
+            }
+        ],
+    }
+    path = tmp_path / "structure.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [
+        str(STRUCTURE_TEST),
+        "test",
+        "--image",
+        built[component],
+        "--config",
+        str(path),
+        "--output",
+        "json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    failed = [result for result in json.loads(done.stdout)["Results"] if not result["Pass"]]
+    assert (done.returncode, failed) == (0, [])
+
+
+@every_component
+def test_an_image_starts_for_any_user_on_a_read_only_root(
+    engine: docker.DockerClient, built: dict[str, str], component: str, tmp_path: Path
+) -> None:
+    code = f"import components.{component}.core"
+    assert run_in(engine, built[component], code, tmp_path, user=ARBITRARY_USER) == 0
+
+
+@every_component
+def test_an_image_holds_exactly_the_locked_packages(
+    engine: docker.DockerClient,
+    built: dict[str, str],
+    component: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = """
+import importlib.metadata, sysconfig
+found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+print(*sorted(f"{each.metadata['Name']}=={each.version}" for each in found))"""
+    assert run_in(engine, built[component], code, tmp_path) == 0
+
+    def normal(pin: str) -> str:
+        return pin.lower().replace("_", "-").replace(".", "-")
+
+    installed = {normal(pin) for pin in capsys.readouterr().out.split()}
+    locked = {normal(line.split(" ")[0]) for line in inventory.locked_requirements(component)}
+    assert installed == locked
+
+
+@every_component
+def test_the_default_command_prints_the_usage(
+    engine: docker.DockerClient, built: dict[str, str], component: str
+) -> None:
+    text = engine.containers.run(built[component], remove=True, network_mode="none").decode()
+    assert text.startswith(f"{component}: ")
+    assert "Parameters" in text
+
+
+def test_a_rebuild_of_the_same_code_is_the_same_image(
+    engine: docker.DockerClient, built: dict[str, str]
+) -> None:
+    again = build.build()
+    assert {name: engine.images.get(again[name]).id for name in again} == {
+        name: engine.images.get(built[name]).id for name in built
+    }
+
+
+def core_arguments(component: str, **changes: Any) -> dict[str, Any]:
+    """A value for each parameter of the core: the DAG's default, or a path in the working folder."""
+    core = getattr(importlib.import_module(f"components.{component}.core"), component)
+    defaults = inspect.signature(dag.mnist_pipeline.pipeline_func).parameters
+    quick = {"validation_rows": 59_000, "hidden_units": [32], "epochs": 3, "min_accuracy": 0.5}
+    values = {name: defaults[name].default for name in defaults} | quick | {"min_digit_recall": 0.1} | changes
+    return {name: values.get(name, name) for name in inspect.signature(core).parameters}
+
+
+def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, built: dict[str, str]) -> None:
+    """As a user that the image has never heard of, on the artifacts that the component before it wrote."""
+    with tempfile.TemporaryDirectory() as directory:
+        uid, gid = (12345, 0) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+        os.chown(directory, uid, gid)
+        for component in references.COMPONENTS:
+            values = core_arguments(component, dataset_dir="data_dir", bucket_uri=f"{directory}/bucket")
+            code = f"from components.{component} import core; core.{component}(**{values!r})"
+            user = f"{uid}:{gid}"
+            assert (
+                run_in(engine, built[component], code, Path(directory), user=user, working_dir=directory) == 0
+            )
+        evaluation = json.loads(Path(directory, "evaluation_dir", "evaluation.json").read_text())
+        published = json.loads(Path(directory, "published_dir", "published.json").read_text())
+    assert (evaluation["rows"], evaluation["blessed"], published["promoted"]) == (10_000, True, True)
+    assert evaluation["accuracy"] > 0.7

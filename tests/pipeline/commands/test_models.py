@@ -1,0 +1,233 @@
+"""`python -m pipeline models`, on both kinds of bucket."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from components.errors import DataError, PipelineError, StorageError, UsageError
+from components.registry import collecting
+from components.registry.files import hash_model
+from components.registry.reading import read_champion
+from components.storage.bucket import Bucket
+from components.storage.opening import open_bucket
+from pipeline.commands.models import models_app
+from tests.components.registry.test_reading import contents, make_model, publish_seed
+
+TWO_DAYS = 2 * 86_400.0
+
+
+@pytest.fixture(params=["local", "gcs"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
+    if request.param == "local":
+        (tmp_path / "bucket").mkdir()
+        return open_bucket(str(tmp_path / "bucket"))
+    return open_bucket(request.getfixturevalue("gcs").new_bucket() + "/prefix")
+
+
+def run(bucket: Bucket, *arguments: str) -> str:
+    result = CliRunner().invoke(models_app, [*arguments, "--bucket", bucket.uri])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def lines(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def champion(bucket: Bucket) -> str:
+    found = read_champion(bucket)
+    assert found is not None
+    return found.version
+
+
+def overwrite(bucket: Bucket, name: str, data: bytes) -> None:
+    stored = bucket.stat(name)
+    bucket.write(name, data, generation=stored.generation if stored else 0)
+
+
+def flip(bucket: Bucket, name: str) -> None:
+    found = bucket.read(name)
+    assert found is not None
+    overwrite(bucket, name, found.data[:-1] + bytes([found.data[-1] ^ 1]))
+
+
+def test_list_marks_the_champion(bucket: Bucket, tmp_path: Path) -> None:
+    assert lines(run(bucket, "list")) == [["version", "accuracy", "created", "champion", "provenance"]]
+    versions = [publish_seed(bucket, tmp_path, seed).version for seed in (1, 2, 3)]
+    rows = lines(run(bucket, "list"))[1:]
+    assert [row[0] for row in rows] == [version[:12] for version in reversed(versions)]
+    assert [row[3] for row in rows] == ["champion", "", ""]
+
+
+def test_show_has_provenance_and_files(bucket: Bucket, tmp_path: Path) -> None:
+    version = publish_seed(bucket, tmp_path, 7).version
+    shown = dict(lines(run(bucket, "show", version[:8]))[1:])
+    assert shown["version"] == version
+    assert shown["seed"] == "7"
+    assert shown["file saved_model.pb"].startswith("7 bytes, sha256 ")
+    assert dict(lines(run(bucket, "show"))[1:]) == shown
+
+
+def test_verify_notices_one_flipped_bit_anywhere(bucket: Bucket, tmp_path: Path) -> None:
+    publish_seed(bucket, tmp_path, 1)
+    publish_seed(bucket, tmp_path, 2)
+    assert "verified 2 of 2 versions, champion" in run(bucket, "verify")
+    served = champion(bucket)
+    for name in sorted(contents(bucket)):
+        if name.startswith(("versions/", "serving/2/", "champion.json")):
+            flip(bucket, name)
+            with pytest.raises(DataError):
+                run(bucket, "verify")
+            if f"{served}/model" in name:
+                with pytest.raises(DataError, match="altered"):
+                    run(bucket, "verify", "champion")
+            flip(bucket, name)
+    assert "verified 2 of 2" in run(bucket, "verify")
+
+
+def test_verify_of_nothing_is_not_a_success(bucket: Bucket) -> None:
+    with pytest.raises(DataError, match="nothing is published"):
+        run(bucket, "verify")
+
+
+def test_roll_back_and_promote(bucket: Bucket, tmp_path: Path) -> None:
+    first, second, third = (publish_seed(bucket, tmp_path, seed).version for seed in (1, 2, 3))
+    run(bucket, "rollback")
+    assert champion(bucket) == second
+    run(bucket, "rollback", first[:10])
+    assert champion(bucket) == first
+    run(bucket, "promote", third)
+    assert champion(bucket) == third
+    assert "was the champion already" in run(bucket, "promote", third)
+    assert "verified 3 of 3" in run(bucket, "verify")
+    assert any(name.startswith("serving/6/") for name in contents(bucket))
+
+
+def test_a_damaged_version_is_not_promoted(bucket: Bucket, tmp_path: Path) -> None:
+    first = publish_seed(bucket, tmp_path, 1).version
+    second = publish_seed(bucket, tmp_path, 2).version
+    flip(bucket, f"versions/{first}/model/saved_model.pb")
+    before = contents(bucket)
+    for command in (("rollback",), ("promote", first)):
+        with pytest.raises(DataError, match="altered"):
+            run(bucket, *command)
+    assert contents(bucket) == before
+    assert champion(bucket) == second
+
+
+def test_rollback_needs_somewhere_to_go(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no champion yet"):
+        run(bucket, "rollback")
+    publish_seed(bucket, tmp_path, 1)
+    with pytest.raises(UsageError, match="no champion before"):
+        run(bucket, "rollback")
+
+
+def test_download_is_verified_and_all_or_nothing(bucket: Bucket, tmp_path: Path) -> None:
+    version = publish_seed(bucket, tmp_path, 1).version
+    run(bucket, "download", str(tmp_path / "copy"))
+    assert hash_model(tmp_path / "copy") == version
+    flip(bucket, f"versions/{version}/model/variables/variables.index")
+    with pytest.raises(DataError, match="altered"):
+        run(bucket, "download", str(tmp_path / "other"))
+    assert not [path for path in tmp_path.iterdir() if "other" in path.name]
+
+
+@pytest.mark.parametrize("version", ["", "abcdef", "../..", "zzzzzz", "abc"])
+def test_an_unknown_version_lists_the_known_ones(bucket: Bucket, tmp_path: Path, version: str) -> None:
+    known = publish_seed(bucket, tmp_path, 1).version
+    with pytest.raises(UsageError, match=known[:12]):
+        run(bucket, "promote", version)
+
+
+def collected(bucket: Bucket, keep: int) -> list[str]:
+    doomed = collecting.plan(bucket, keep, now=time.time() + TWO_DAYS)
+    return [each.prefix for each in collecting.collect(bucket, doomed)]
+
+
+def test_gc_spares_everything_of_the_last_day(bucket: Bucket, tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        publish_seed(bucket, tmp_path, seed)
+    bucket.write(f"versions/{'a' * 64}/model/saved_model.pb", b"staged", generation=0)
+    before = contents(bucket)
+    assert "0 of 0 gone" in run(bucket, "gc", "--keep", "0")
+    assert contents(bucket) == before
+
+
+def test_gc_keeps_the_champion_and_the_newest(bucket: Bucket, tmp_path: Path) -> None:
+    versions = [publish_seed(bucket, tmp_path, seed).version for seed in (1, 2, 3, 4)]
+    run(bucket, "rollback", versions[0])
+    bucket.write(f"versions/{'a' * 64}/model/saved_model.pb", b"staged", generation=0)
+    bucket.write("serving/99999/saved_model.pb", b"another tool's", generation=0)
+    bucket.write("notes.txt", b"a person's", generation=0)
+    assert collected(bucket, keep=1) == [
+        f"versions/{version}" for version in sorted([versions[1], versions[2], "a" * 64])
+    ] + [f"serving/{number}" for number in (1, 2, 3, 4)]
+    kept = {name.split("/")[1] for name in contents(bucket) if "/" in name}
+    assert kept == {versions[0], versions[3], "5", "99999"}
+    assert "verified 2 of 2" in run(bucket, "verify")
+    assert collected(bucket, keep=0) == [f"versions/{versions[3]}"]
+    assert collected(bucket, keep=0) == []
+
+
+def test_gc_leaves_a_version_that_was_taken_up_since(bucket: Bucket, tmp_path: Path) -> None:
+    first = publish_seed(bucket, tmp_path, 1).version
+    publish_seed(bucket, tmp_path, 2)
+    doomed = collecting.plan(bucket, 0, now=time.time() + TWO_DAYS)
+    name = f"versions/{first}/manifest.json"
+    found = bucket.read(name)
+    assert found is not None
+    bucket.write(name, found.data, generation=found.generation)
+    assert [each.prefix for each in collecting.collect(bucket, doomed)] == ["serving/1"]
+    assert "verified 2 of 2" in run(bucket, "verify")
+
+
+def test_gc_decides_nothing_beside_a_damaged_pointer(bucket: Bucket, tmp_path: Path) -> None:
+    publish_seed(bucket, tmp_path, 1)
+    overwrite(bucket, "champion.json", b"{}")
+    before = contents(bucket)
+    with pytest.raises(DataError, match="format"):
+        run(bucket, "gc", "--keep", "0")
+    assert contents(bucket) == before
+
+
+def test_a_missing_directory_is_no_bucket(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no such directory"):
+        CliRunner().invoke(models_app, ["list", "--bucket", str(tmp_path / "none")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["list", "--bucket", "s3://models"], 2, "--bucket='s3://models': unknown scheme 's3'"),
+        (["list", "--bucket", "gs://"], 2, "bucket name ''"),
+        (["verify", "--bucket", "/nowhere/at/all"], 5, "no such directory"),
+        (["show", "--bucket", "gs://models", "--deadline", "-1"], 2, "deadline"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments: list[str], exit_code: int, message: str) -> None:
+    result: Any = subprocess.run(
+        [sys.executable, "-m", "pipeline", "models", *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == exit_code
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_a_terminal_gets_no_escape_codes_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    from components.registry.publishing import publish
+
+    publish(bucket, make_model(tmp_path / "model"), {"note": "\x1b[31mred"}, 0)
+    assert "\x1b" not in run(bucket, "show")
+
+
+def test_errors_are_pipeline_errors(bucket: Bucket) -> None:
+    with pytest.raises(PipelineError):
+        run(bucket, "show")
