@@ -1,8 +1,7 @@
 """`python -m pipeline models …`: look after the models that were published to a bucket."""
 
-import json
-import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from components.registry.manifest import Manifest, Pointer
 from components.storage import opening
 from components.storage import uri as uri_forms
 from components.storage.bucket import Bucket as OpenBucket
-from pipeline.commands import options
+from pipeline.commands import options, tables
 
 models_app = typer.Typer(no_args_is_help=True, help="List, verify, promote, roll back and clean up models.")
 
@@ -29,21 +28,26 @@ Version = Annotated[str, typer.Argument(help="The version's first 6 or more digi
 
 
 @models_app.command(name="list")
-def list_(bucket: Bucket = "", deadline: Deadline = None, verify_key: options.VerifyKey = None) -> None:
+def list_(
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+    as_json: tables.Json = False,
+) -> None:
     """Show every published version, newest first, and which one is the champion."""
     opened = _open(bucket, deadline, verify_key)
     pointer, _ = reading.read_pointer(opened)
-    manifests, damaged = [], []
+    records, damaged = [], []
     for version in reading.published_versions(opened):
         try:
-            manifests.append(reading.read_manifest(opened, version))
+            records.append(_record(reading.read_manifest(opened, version), pointer))
         except (DataError, GateError) as error:
-            damaged.append((version[:12], "", "", "refused", str(error)))
-    manifests.sort(key=lambda manifest: manifest.created, reverse=True)
-    rows = [*(_row(manifest, pointer) for manifest in manifests), *damaged]
-    _table(("version", "accuracy", "created", "champion", "provenance"), rows)
+            damaged.append({"version": version, "refused": str(error)})
+    records.sort(key=lambda record: str(record["created"]), reverse=True)
+    columns = ("version", "accuracy", "created", "champion", "provenance")
+    tables.print_list([*records, *damaged], columns, as_json=as_json, row=_row)
     if damaged:
-        raise DataError(f"{opened.uri}: {len(damaged)} of {len(rows)} versions are refused")
+        raise DataError(f"{opened.uri}: {len(damaged)} of {len(records) + len(damaged)} versions are refused")
 
 
 @models_app.command()
@@ -52,23 +56,23 @@ def show(
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
+    as_json: tables.Json = False,
 ) -> None:
     """Show where a version came from and what it consists of."""
     opened = _open(bucket, deadline, verify_key)
     manifest = reading.read_manifest(opened, reading.find_version(opened, version))
     pointer, _ = reading.read_pointer(opened)
-    facts = [
-        ("version", manifest.version),
-        ("champion", _mark(manifest.version, pointer)),
-        ("created", manifest.created),
-        ("uri", f"{opened.uri}/{reading.model_prefix(manifest.version)}".rstrip("/")),
-        *((name, json.dumps(value, sort_keys=True)) for name, value in sorted(manifest.provenance.items())),
-        *(
-            (f"file {file.path}", f"{file.digest.size} bytes, sha256 {file.digest.sha256}")
-            for file in manifest.files
-        ),
-    ]
-    _table(("field", "value"), facts)
+    record = _record(manifest, pointer) | {
+        "uri": f"{opened.uri}/{reading.model_prefix(manifest.version)}".rstrip("/"),
+        "files": [{"path": file.path, **asdict(file.digest)} for file in manifest.files],
+    }
+    own = ((name, record[name]) for name in ("version", "champion", "created", "uri"))
+    files = (
+        (f"file {file.path}", f"{file.digest.size} bytes, sha256 {file.digest.sha256}")
+        for file in manifest.files
+    )
+    facts = [*own, *sorted(manifest.provenance.items()), *files]
+    tables.print_facts(record, as_json=as_json, rows=facts)
 
 
 @models_app.command()
@@ -218,25 +222,33 @@ def _problem_of(check: Callable[[], object]) -> DataError | GateError | None:
     return None
 
 
-def _row(manifest: Manifest, pointer: Pointer | None) -> tuple[str, ...]:
-    accuracy = _nested(manifest.provenance, "metrics", "accuracy")
+def _record(manifest: Manifest, pointer: Pointer | None) -> dict[str, Any]:
+    return {
+        "version": manifest.version,
+        "champion": pointer is not None and pointer.current.version == manifest.version,
+        "created": manifest.created,
+        "provenance": manifest.provenance,
+    }
+
+
+def _row(record: tables.Record) -> tuple[str, ...]:
+    if "refused" in record:
+        return (record["version"][:12], "", "", "refused", record["refused"])
+    provenance = record["provenance"]
+    accuracy = _nested(provenance, "metrics", "accuracy")
     facts = {
-        "style": _nested(manifest.provenance, "parameters", "model_style"),
-        "git": str(manifest.provenance.get("git_revision") or "")[:12],
-        "data": str(manifest.provenance.get("dataset_fingerprint") or "")[:12],
-        "parent": str(manifest.provenance.get("parent") or "")[:12],
+        "style": _nested(provenance, "parameters", "model_style"),
+        "git": str(provenance.get("git_revision") or "")[:12],
+        "data": str(provenance.get("dataset_fingerprint") or "")[:12],
+        "parent": str(provenance.get("parent") or "")[:12],
     }
     return (
-        manifest.version[:12],
+        record["version"][:12],
         f"{accuracy:.4f}" if isinstance(accuracy, int | float) else "",
-        datetime.fromisoformat(manifest.created).strftime("%Y-%m-%d %H:%M:%S"),
-        _mark(manifest.version, pointer),
+        datetime.fromisoformat(record["created"]).strftime("%Y-%m-%d %H:%M:%S"),
+        "champion" if record["champion"] else "",
         " ".join(f"{name}={value}" for name, value in facts.items() if value),
     )
-
-
-def _mark(version: str, pointer: Pointer | None) -> str:
-    return "champion" if pointer and pointer.current.version == version else ""
 
 
 def _nested(facts: dict[str, Any], *names: str) -> Any:
@@ -244,24 +256,3 @@ def _nested(facts: dict[str, Any], *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _table(columns: tuple[str, ...], rows: list[Any]) -> None:
-    """A table for a person; lines of tab-separated values for a program."""
-    if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            typer.echo("\t".join(_printable(cell) for cell in row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
-    Console().print(table)
-
-
-def _printable(cell: str) -> str:
-    """What a bucket says must not steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in cell)

@@ -1,5 +1,6 @@
 """`python -m pipeline models`, on both kinds of bucket."""
 
+import json
 import subprocess
 import sys
 import time
@@ -72,6 +73,31 @@ def test_show_has_provenance_and_files(bucket: Bucket, tmp_path: Path) -> None:
     assert shown["seed"] == "7"
     assert shown["file saved_model.pb"].startswith("7 bytes, sha256 ")
     assert dict(lines(run(bucket, "show"))[1:]) == shown
+
+
+def test_json_has_whole_versions_and_typed_values(bucket: Bucket, tmp_path: Path) -> None:
+    assert json.loads(run(bucket, "list", "--json")) == []
+    first, second = (publish_seed(bucket, tmp_path, seed).version for seed in (1, 2))
+    listed = json.loads(run(bucket, "list", "--json"))
+    assert [(row["version"], row["champion"]) for row in listed] == [(second, True), (first, False)]
+    assert [row["provenance"]["seed"] for row in listed] == [2, 1]
+    shown = json.loads(run(bucket, "show", first[:8], "--json"))
+    assert shown["uri"] == f"{bucket.uri}/versions/{first}/model"
+    sizes = {file["path"]: file["size"] for file in shown["files"]}
+    assert sizes["saved_model.pb"] == 7
+    assert {name: shown[name] for name in listed[1]} == listed[1]
+
+
+def test_a_refused_version_is_listed_with_its_reason_and_is_an_error(bucket: Bucket, tmp_path: Path) -> None:
+    first = publish_seed(bucket, tmp_path, 1).version
+    publish_seed(bucket, tmp_path, 2)
+    overwrite(bucket, f"versions/{first}/manifest.json", b"{}")
+    for json_ in ([], ["--json"]):
+        result = CliRunner().invoke(models_app, ["list", "--bucket", bucket.uri, *json_])
+        assert isinstance(result.exception, DataError)
+        assert "1 of 2 versions are refused" in str(result.exception)
+    refused = json.loads(result.stdout)[1]
+    assert (refused["version"], "format" in refused["refused"]) == (first, True)
 
 
 def test_verify_notices_one_flipped_bit_anywhere(bucket: Bucket, tmp_path: Path) -> None:
