@@ -5,6 +5,7 @@ from pathlib import Path
 
 from components.errors import DataError
 from components.export.verdict import Verdict, from_facts
+from components.json_objects import JsonObject
 from components.registry.publishing import ChampionMovedError
 from components.storage.bucket import Bucket
 
@@ -41,4 +42,5 @@ def evaluate_again(
         thresholds = Thresholds(**earlier.facts["thresholds"])
     except (KeyError, TypeError):
         raise DataError("evaluation.json: thresholds must be min_accuracy, min_digit_recall, …") from None
-    return from_facts(facts(contest.hold(dataset, str(model_dir), bucket, thresholds)), "the new evaluation")
+    evaluation = contest.hold(dataset, str(model_dir), bucket, thresholds)
+    return from_facts(JsonObject(facts(evaluation), "the new evaluation"))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import json_objects
 from components.errors import DataError, GateError
-from components.registry.manifest import decode_json
+from components.json_objects import JsonObject
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -33,22 +34,22 @@ def read(evaluation_dir: str | Path) -> Verdict:
     """Reads evaluation.json; raises DataError if it is missing or not what evaluate writes."""
     path = Path(evaluation_dir) / EVALUATION_FILE
     try:
-        facts = decode_json(path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    return from_facts(facts, str(path))
+    return from_facts(json_objects.parse(data, str(path)))
 
 
-def from_facts(facts: dict[str, Any], path: str) -> Verdict:
-    """Returns the verdict in what evaluation.json holds; `path` is what a DataError calls it."""
-    champion = _field(facts, "champion", (dict, type(None)), path)
+def from_facts(facts: JsonObject) -> Verdict:
+    """Returns the verdict in what evaluation.json holds."""
+    has_champion = facts.values.get("champion") is not None
     return Verdict(
-        blessed=_field(facts, "blessed", (bool,), path),
-        reason=_field(facts, "reason", (str,), path),
-        model_sha256=_field(facts, "model_sha256", (str,), path),
-        pointer_generation=_field(facts, "pointer_generation", (int,), path),
-        champion=_field(champion, "version", (str,), path) if champion else None,
-        facts=facts,
+        blessed=facts.flag("blessed"),
+        reason=facts.text("reason"),
+        model_sha256=facts.text("model_sha256"),
+        pointer_generation=facts.integer("pointer_generation"),
+        champion=facts.nested("champion").text("version") if has_champion else None,
+        facts=facts.values,
     )
 
 
@@ -62,10 +63,3 @@ def require_blessed(verdict: Verdict, model_sha256: str) -> None:
             f"{model_sha256}: evaluate this one"
         )
 
-
-def _field(facts: dict[str, Any], name: str, kinds: tuple[type, ...], path: str) -> Any:
-    value = facts.get(name)
-    if type(value) not in kinds:
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise DataError(f"{path}: {name}={str(value)[:80]!r} must be {expected}")
-    return value

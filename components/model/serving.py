@@ -1,13 +1,15 @@
 """Loads a model through its serving signature, as evaluate and a server do."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from components import json_objects
 from components.errors import DataError
 from components.imports import uncollected
 from components.model.contract import CLASSES, IMAGE_SHAPE, PROVENANCE, SIGNATURE
+
+_PROVENANCE_BYTES = 1 << 20
 
 
 def read_provenance(model_dir: str) -> dict[str, Any]:
@@ -18,12 +20,13 @@ def read_provenance(model_dir: str) -> dict[str, Any]:
     """
     path = Path(model_dir) / PROVENANCE
     try:
-        provenance = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a model that train wrote: {error}") from None
-    if not isinstance(provenance, dict):
-        raise DataError(f"{path}: must be a JSON object, is a {type(provenance).__name__}")
-    return provenance
+        with path.open("rb") as file:
+            data = file.read(_PROVENANCE_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path}: not a model that train wrote: {error.strerror}") from None
+    if len(data) > _PROVENANCE_BYTES:
+        raise DataError(f"{path}: larger than {_PROVENANCE_BYTES} bytes")
+    return json_objects.parse(data, str(path)).values
 
 
 def load(model_dir: str) -> Callable[[Any], Any]:

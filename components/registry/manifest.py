@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components import json_objects
 from components.errors import DataError, UsageError
+from components.json_objects import JsonObject
 from components.model.contract import GRAPH_FILE
 from components.registry.files import ModelFile, tree_hash
 from components.storage.digests import Digest
@@ -116,14 +118,14 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
       DataError: not JSON, a field that is missing or of another type, a path that leaves the directory or
         comes twice, no saved_model.pb, files whose tree hash is not the version, or an edited file.
     """
-    fields = _decode(data, where, MANIFEST_FORMAT)
-    files = tuple(_file(row, where) for row in _field(fields, "files", list, where))
+    fields = json_objects.parse_format(data, where, MANIFEST_FORMAT)
+    files = tuple(_file(row) for row in fields.objects("files"))
     paths = [file.path for file in files]
     manifest = Manifest(
-        version=_matching(fields, "version", _VERSION, where),
-        created=_moment(fields, "created", where),
+        version=fields.matching("version", _VERSION),
+        created=_moment(fields, "created"),
         files=files,
-        provenance=_field(fields, "provenance", dict, where),
+        provenance=fields.nested("provenance").values,
     )
     if len(set(paths)) != len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
@@ -139,70 +141,25 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 def parse_pointer(data: bytes, where: str) -> Pointer:
     """Parses and checks a pointer; raises DataError as `parse_manifest` does."""
-    fields = _decode(data, where, POINTER_FORMAT)
+    fields = json_objects.parse_format(data, where, POINTER_FORMAT)
     return Pointer(
-        current=_move(fields, where),
-        manifest_sha256=_matching(fields, "manifest_sha256", _SHA256, where),
-        first_serving=_field(fields, "first_serving", int, where),
-        history=tuple(_move(row, where) for row in _field(fields, "history", list, where)),
+        current=_move(fields),
+        manifest_sha256=fields.matching("manifest_sha256", _SHA256),
+        first_serving=fields.integer("first_serving"),
+        history=tuple(_move(row) for row in fields.objects("history")),
     )
-
-
-def decode_json(data: bytes, where: str) -> dict[str, Any]:
-    """Returns the JSON object in `data`; DataError if it is anything else, or names a key twice."""
-    try:
-        value = json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_refused_constant)
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deeply"
-        raise DataError(f"{where}: not JSON: {reason[:120]}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: a JSON {type(value).__name__}, not an object")
-    return value
 
 
 def _encode(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def _decode(data: bytes, where: str, expected_format: str) -> dict[str, Any]:
-    fields = decode_json(data, where)
-    if fields.get("format") != expected_format:
-        found = str(fields.get("format"))[:60]
-        raise DataError(f"{where}: format {found!r}, expected {expected_format!r}")
-    return fields
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key appears twice")
-    return result
-
-
-def _refused_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _field(fields: Any, name: str, kind: type, where: str) -> Any:
-    value = fields.get(name) if isinstance(fields, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{where}: {name} must be a JSON {kind.__name__}")
-    return value
-
-
-def _matching(fields: Any, name: str, form: re.Pattern[str], where: str) -> str:
-    value: str = _field(fields, name, str, where)
-    if not form.fullmatch(value):
-        raise DataError(f"{where}: {name}={value[:80]!r} has not the form {form.pattern}")
-    return value
-
-
-def _moment(fields: Any, name: str, where: str) -> str:
-    value: str = _field(fields, name, str, where)
+def _moment(fields: JsonObject, name: str) -> str:
+    value = fields.text(name)
     try:
         _time(value)
     except ValueError:
-        raise DataError(f"{where}: {name}={value[:80]!r} is not an ISO 8601 time in UTC") from None
+        raise DataError(f"{fields.where}: {name}={value[:80]!r} is not an ISO 8601 time in UTC") from None
     return value
 
 
@@ -213,24 +170,23 @@ def _time(text: str) -> datetime:
     return moment
 
 
-def _file(row: Any, where: str) -> ModelFile:
-    path: str = _field(row, "path", str, where)
+def _file(row: JsonObject) -> ModelFile:
+    path = row.text("path")
     try:
         checked_name(path)
     except UsageError as error:
-        raise DataError(f"{where}: {error}") from None
-    size: int = _field(row, "size", int, where)
+        raise DataError(f"{row.where}: {error}") from None
+    size = row.integer("size")
     if size < 0:
-        raise DataError(f"{where}: size={size} of {path!r} is negative")
-    crc32c = _matching(row, "crc32c", _CRC32C, where)
-    return ModelFile(path, Digest(size, crc32c, _matching(row, "sha256", _SHA256, where)))
+        raise DataError(f"{row.where}: size={size} of {path!r} is negative")
+    return ModelFile(path, Digest(size, row.matching("crc32c", _CRC32C), row.matching("sha256", _SHA256)))
 
 
-def _move(row: Any, where: str) -> Move:
-    serving: int = _field(row, "serving", int, where)
+def _move(row: JsonObject) -> Move:
+    serving = row.integer("serving")
     if not 0 < serving < MAX_SERVING:
-        raise DataError(f"{where}: serving={serving} must be from 1 to {MAX_SERVING - 1}")
-    return Move(_matching(row, "version", _VERSION, where), serving, _moment(row, "moved", where))
+        raise DataError(f"{row.where}: serving={serving} must be from 1 to {MAX_SERVING - 1}")
+    return Move(row.matching("version", _VERSION), serving, _moment(row, "moved"))
 
 
 def _trimmed(history: tuple[Move, ...]) -> tuple[Move, ...]:

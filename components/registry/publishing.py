@@ -20,9 +20,9 @@ from components.registry.manifest import Manifest, Move, Pointer, now
 from components.registry.reading import (
     POINTER,
     SERVING,
-    each,
     manifest_name,
     model_prefix,
+    on_every_file,
     read_manifest,
     read_pointer,
 )
@@ -186,7 +186,7 @@ def _existing(bucket: Bucket, version: str) -> Manifest:
             state = "missing" if stored is None else "altered"
             raise DataError(f"{bucket.uri}/{name}: {state}; the version was damaged after it was published")
 
-    each(manifest.files, check)
+    on_every_file(manifest.files, check)
     return manifest
 
 
@@ -227,8 +227,8 @@ def _moved(bucket: Bucket, pointer: Pointer | None, manifest: Manifest) -> Point
 
 
 def _graph_last(files: tuple[ModelFile, ...], action: Any) -> None:
-    each([file for file in files if file.path != GRAPH_FILE], action)
-    each([file for file in files if file.path == GRAPH_FILE], action)
+    on_every_file([file for file in files if file.path != GRAPH_FILE], action)
+    on_every_file([file for file in files if file.path == GRAPH_FILE], action)
 
 
 def _is_fresh(stored: StoredObject) -> bool:

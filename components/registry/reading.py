@@ -150,11 +150,7 @@ def find_version(bucket: Bucket, text: str) -> str:
         if pointer is None:
             raise UsageError(f"{bucket.uri}: no champion yet")
         return pointer.current.version
-    versions = [
-        version
-        for version, objects in list_versions(bucket).items()
-        if any(stored.name == manifest_name(version) for stored in objects)
-    ]
+    versions = published_versions(bucket)
     found = [version for version in versions if version.startswith(text)]
     if len(text) < 6 or len(found) != 1:
         known = ", ".join(version[:12] for version in versions[:20]) or "none"
@@ -208,14 +204,14 @@ def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[
             _checked_transfer(bucket, f"{model_prefix(version)}{file.path}", file.digest, _Tee(output))
 
     try:
-        each(manifest.files, fetch)
+        on_every_file(manifest.files, fetch)
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return manifest
 
 
-def each(files: Sequence[ModelFile], action: Callable[[ModelFile], object]) -> None:
+def on_every_file(files: Sequence[ModelFile], action: Callable[[ModelFile], object]) -> None:
     """Runs `action` on every file, large ones at once, and raises the first error."""
     at_once(action, files, [file.digest.size for file in files])
 
@@ -245,7 +241,7 @@ def _verify_files(bucket: Bucket, manifest: Manifest, prefix: str) -> None:
         _checked_transfer(bucket, f"{prefix}{file.path}", file.digest, Digester())
 
     _check_names(bucket, manifest, prefix)
-    each(manifest.files, verify)
+    on_every_file(manifest.files, verify)
 
 
 def _check_names(bucket: Bucket, manifest: Manifest, prefix: str) -> None:

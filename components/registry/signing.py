@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components import json_objects
 from components.errors import DataError, GateError, UsageError
 from components.storage.bucket import Bucket, ConflictError
 
@@ -43,14 +44,10 @@ def required_key(bucket: Bucket) -> str | None:
     content = bucket.read(POLICY)
     if content is None:
         return None
-    where = f"{bucket.uri}/{POLICY}"
-    try:
-        policy = json.loads(content.data)
-        key = policy["public_key"] if policy["format"] == POLICY_FORMAT else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        key = None
-    if not isinstance(key, str) or not _is_public_key(key):
-        raise DataError(f"{where}: must be JSON with format {POLICY_FORMAT!r} and a PEM public_key")
+    policy = json_objects.parse_format(content.data, f"{bucket.uri}/{POLICY}", POLICY_FORMAT)
+    key = policy.text("public_key")
+    if not _is_public_key(key):
+        raise DataError(f"{policy.where}: public_key must be a PEM public key")
     return key
 
 

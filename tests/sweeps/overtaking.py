@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 PROMOTION = """\
-    from components.bucket import open_bucket
-    from components.registry_publish import publish
+    from components.storage.opening import open_bucket
+    from components.registry.publishing import publish
 
     publish(open_bucket(bucket_uri), {rival!r}, {{}}, 0)
 """

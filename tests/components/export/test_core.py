@@ -70,8 +70,8 @@ def test_the_same_model_again_changes_nothing(tmp_path: Path) -> None:
     [
         ({"blessed": False, "reason": "accuracy 0.5 is below 0.9"}, GateError, "accuracy 0.5 is below 0.9"),
         ({"model_sha256": "0" * 64}, GateError, "evaluate this one"),
-        ({"blessed": "true"}, DataError, "blessed='true' must be bool"),
-        ({"blessed": 1}, DataError, "blessed='1' must be bool"),
+        ({"blessed": "true"}, DataError, "blessed='true' must be true or false"),
+        ({"blessed": 1}, DataError, "blessed=1 must be true or false"),
         ({"pointer_generation": None}, DataError, "pointer_generation"),
     ],
 )

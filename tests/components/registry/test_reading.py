@@ -165,7 +165,7 @@ def edited(manifest: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes:
         (lambda m: m["files"][0].update(size=True), "size"),
         (lambda m: m["files"][0].update(crc32c="AAAAAA=="), "altered"),
         (lambda m: m["files"].clear(), "no saved_model.pb"),
-        (lambda m: m.update(files={}), "files must be"),
+        (lambda m: m.update(files={}), "files={} must be a list"),
         (lambda m: m.update(version="x"), "version"),
         (lambda m: m.update(format="other"), "format"),
         (lambda m: m.update(created="yesterday"), "ISO 8601"),

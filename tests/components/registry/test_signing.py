@@ -163,12 +163,19 @@ def test_a_reader_with_a_key_of_its_own_believes_no_policy(
 
 
 @pytest.mark.parametrize(
-    "policy", [b"", b"[]", b"{}", b'{"format": "mnist-pipeline/policy/1", "public_key": 1}']
+    ("policy", "message"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not an object"),
+        (b"{}", "format 'None'"),
+        (b'{"format": "mnist-pipeline/policy/1", "public_key": 1}', "public_key=1 must be a string"),
+        (b'{"format": "mnist-pipeline/policy/1", "public_key": "x"}', "must be a PEM public key"),
+    ],
 )
-def test_a_damaged_policy_fails_closed(tmp_path: Path, model_dir: Path, policy: bytes) -> None:
+def test_a_damaged_policy_fails_closed(tmp_path: Path, model_dir: Path, policy: bytes, message: str) -> None:
     opened = open_bucket(str(tmp_path / "bucket"))
     opened.write("policy.json", policy, generation=0)
-    with pytest.raises(DataError, match=r"policy\.json: must be JSON"):
+    with pytest.raises(DataError, match=rf"policy\.json: .*{message}"):
         publish(opened, model_dir, {}, 0)
     assert list(contents(opened)) == ["policy.json"]
 
