@@ -1,8 +1,8 @@
 """Reads JSON objects that somebody else wrote: typed fields, and one line that says which one is wrong.
 
     verdict = json_objects.parse(path.read_bytes(), str(path))
-    verdict.flag("blessed")           # True or False, or "…/evaluation.json: blessed='yes' must be true or false"
-    verdict.nested("champion")        # a JsonObject again
+    verdict.flag("blessed")      # True or False; else "…/evaluation.json: blessed=1 must be true or false"
+    verdict.nested("champion")   # a JsonObject again
 
 Pure: bytes in, checked values out.
 """
@@ -11,9 +11,11 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from components.errors import DataError
+
+Value = TypeVar("Value")
 
 _SHOWN = 80  # characters of a wrong value that a message repeats
 
@@ -61,9 +63,9 @@ class JsonObject:
             raise DataError(f"{self.where}: {name}={value[:_SHOWN]!r} has not the form {form.pattern}")
         return value
 
-    def _of_type(self, name: str, kind: type, expected: str) -> Any:
+    def _of_type(self, name: str, kind: type[Value], expected: str) -> Value:
         value = self.values.get(name)
-        if type(value) is not kind:
+        if type(value) is not kind:  # bool is an int to isinstance
             raise DataError(f"{self.where}: {name}={_shown(value)} must be {expected}")
         return value
 
@@ -84,7 +86,9 @@ def parse(data: bytes, where: str) -> JsonObject:
       DataError: anything else, NaN or Infinity, a key that comes twice, or nesting without end.
     """
     try:
-        value = json.loads(data, object_pairs_hook=_unique_keys, parse_constant=_refused_constant, parse_float=_finite)
+        value = json.loads(
+            data, object_pairs_hook=_unique_keys, parse_constant=_refused_constant, parse_float=_finite
+        )
     except RecursionError:
         raise DataError(f"{where}: not JSON: nested too deeply") from None
     except ValueError as error:

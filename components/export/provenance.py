@@ -23,4 +23,3 @@ def provenance(model_dir: str | Path, verdict: Verdict) -> dict[str, Any]:
         "metrics": {name: verdict.facts[name] for name in _METRICS if name in verdict.facts},
         "parent": verdict.champion,
     }
-

@@ -62,4 +62,3 @@ def require_blessed(verdict: Verdict, model_sha256: str) -> None:
             f"model_sha256={verdict.model_sha256[:80]!r} was evaluated, but the model given is "
             f"{model_sha256}: evaluate this one"
         )
-

@@ -35,8 +35,8 @@ WORDS = {
 PEAK = """
 import sys
 from pathlib import Path
-from components.bucket import open_bucket
-from components.registry_publish import publish
+from components.storage.opening import open_bucket
+from components.registry.publishing import publish
 publish(open_bucket(sys.argv[1]), sys.argv[2], {}, 0)
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(int(status["VmHWM"].split()[0]) // 1024)
