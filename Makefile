@@ -13,6 +13,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
+# Recipes read what a person gives from the environment, in quotes: no shell reads its spaces or quotes anew.
+export BUCKET REGISTRY TAG TF_VARIANT ENV
+# In a hook, git names the repository that it works on; make, below it, may be another's.
+unexport $(filter-out GIT_CONFIG_%,$(filter GIT_%,$(.VARIABLES)))
 # Bytecode once, here: without it, and where Python may write none, `import tensorflow` takes 8 s of CPU, not 3.
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement
 
@@ -24,29 +28,29 @@ help:  ## List the targets
 setup: $(VENV)/dev  ## Make .venv with everything that run, test and check need
 
 run: $(VENV)/local  ## Run the pipeline here: ingest, train, evaluate, export (BUCKET=URI, ARGS="-p epochs=3")
-	python -m pipeline run $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+	python -m pipeline run $(if $(BUCKET),--bucket "$$BUCKET") $(ARGS)
 
 images: $(VENV)/local  ## Build the four images (REGISTRY=host/path, TAG=git SHA, TF_VARIANT=cpu|gpu, SIGNING=1)
 	containers/base-image.sh
-	python -m pipeline images build --registry "$(REGISTRY)" --tag "$(TAG)" --tf-variant $(TF_VARIANT) $(if $(SIGNING),--signing)
+	python -m pipeline images build --registry "$$REGISTRY" --tag "$$TAG" --tf-variant "$$TF_VARIANT" $(if $(SIGNING),--signing)
 
 push: $(VENV)/local  ## Push the four images and write output/digests.json, which pins them (REGISTRY, TAG)
-	python -m pipeline images push --registry "$(REGISTRY)" --tag "$(TAG)"
+	python -m pipeline images push --registry "$$REGISTRY" --tag "$$TAG"
 
 run-docker: $(VENV)/local  ## Run the pipeline with nothing but its images (BUCKET, REGISTRY, TAG, ARGS)
-	python -m pipeline run --runner docker --registry "$(REGISTRY)" --tag "$(TAG)" $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+	python -m pipeline run --runner docker --registry "$$REGISTRY" --tag "$$TAG" $(if $(BUCKET),--bucket "$$BUCKET") $(ARGS)
 
 sbom: $(VENV)/dev  ## List every locked package of each image with its hashes in output/sbom/*.cdx.json
-	python -m pipeline images sbom --tf-variant $(TF_VARIANT) $(if $(SIGNING),--signing)
+	python -m pipeline images sbom --tf-variant "$$TF_VARIANT" $(if $(SIGNING),--signing)
 
 submit: needs-env $(VENV)/submit  ## Run the pipeline on a platform (ENV=NAME, ARGS="--wait -p epochs=3" or "--dry-run")
-	python -m pipeline submit --env $(ENV) $(ARGS)
+	python -m pipeline submit --env "$$ENV" $(ARGS)
 
 schedule: needs-env $(VENV)/submit  ## Make the platform hold the schedules of pipeline/schedules (ENV=NAME)
-	python -m pipeline schedule apply --env $(ENV) $(ARGS)
+	python -m pipeline schedule apply --env "$$ENV" $(ARGS)
 
 needs-env:
-	@test -n "$(ENV)" || { echo "error: ENV=NAME is missing; python -m pipeline env list names them" >&2; exit 2; }
+	@test -n "$$ENV" || { echo "error: ENV=NAME is missing; python -m pipeline env list names them" >&2; exit 2; }
 
 test: $(VENV)/dev  ## Run all tests but the notebook's
 	python -m pytest -m "not notebook" -n $(TEST_WORKERS) --dist worksteal $(ARGS)
@@ -82,9 +86,9 @@ clean:  ## Remove .venv and output
 	rm -rf $(VENV) output
 
 $(VENV)/uv: requirements/uv.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12), (3, 13)})' || \
-		{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); make PYTHON=… with Python 3.11 to 3.13" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12), (3, 13)})' || \
+		{ echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); make PYTHON=… with Python 3.11 to 3.13" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 

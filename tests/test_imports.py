@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from components import revision
 from components.imports import uncollected
 
 CHECKOUT = Path(__file__).parent.parent
@@ -155,7 +156,10 @@ def test_no_file_is_named_for_having_no_place() -> None:
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    command, environment = ["git", "ls-files"], revision.git_environment()  # not a hook's repository
+    listed = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
+    )
     return [Path(line) for line in listed.stdout.splitlines()]
 
 

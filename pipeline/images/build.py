@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from components import revision
 from components.errors import StorageError, UsageError
 from pipeline.images import references
 
@@ -51,7 +52,7 @@ def _build_arguments(component: str, reference: str, tf_variant: str, signing: b
         "TF_VARIANT": tf_variant,
         "SIGNING_LOCK": SIGNING_LOCK if signing else "",
         "VERSION": project_version(),
-        "REVISION": references.git_revision(),
+        "REVISION": revision.of_checkout(references.CHECKOUT) or revision.UNKNOWN,
         "CODE_SHA256": references.code_sha256(component),
     }
     for name, value in build_arguments.items():

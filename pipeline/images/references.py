@@ -7,10 +7,10 @@
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from components import revision
 from components.errors import UsageError
 
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
@@ -91,24 +91,13 @@ def git_tag(checkout: Path = CHECKOUT) -> str:
     """Returns the tag of `checkout`'s images: its commit's first 12 digits, `-dirty` where it differs.
 
     Raises:
-      UsageError: not a git checkout.
+      UsageError: not a git checkout, or one that git refuses to read.
     """
-    sha, dirty = git_revision(checkout).partition("-")[::2]
+    found = revision.of_checkout(checkout)
+    if found is None:
+        raise UsageError(f"{checkout}: is not a git checkout to name the images after; give --tag")
+    sha, dirty = found.partition("-")[::2]
     return sha[:_ABBREVIATION] + (f"-{dirty}" if dirty else "")
-
-
-def git_revision(checkout: Path = CHECKOUT) -> str:
-    """Returns the checkout's whole commit SHA, with `-dirty` when a file differs or is not yet tracked."""
-    sha = _git(checkout, "rev-parse", "HEAD")
-    return f"{sha}-dirty" if _git(checkout, "status", "--porcelain") else sha
-
-
-def _git(checkout: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise UsageError(f"{checkout}: is not a git checkout to name the images after; give --tag") from None
-    return done.stdout.strip()
 
 
 def code_sha256(component: str, checkout: Path = CHECKOUT) -> str:
@@ -157,8 +146,8 @@ def check_fresh(component: str, reference: str, labels: Mapping[str, str], check
       UsageError: it was built from other code; says from which revision.
     """
     if labels.get(CODE_LABEL) != code_sha256(image_of(component), checkout):
-        revision = labels.get(REVISION_LABEL, "an unknown revision")
+        built_from = labels.get(REVISION_LABEL, "an unknown revision")
         raise UsageError(
-            f"image {reference}: was built from other code ({revision}) than this checkout "
-            f"({git_revision(checkout)}); run `make images`"
+            f"image {reference}: was built from other code ({built_from}) than this checkout "
+            f"({revision.of_checkout(checkout) or 'no git checkout'}); run `make images`"
         )

@@ -14,6 +14,7 @@ import docker
 import pytest
 import yaml
 
+from components import revision
 from pipeline import dag
 from pipeline.images import build, inventory, references
 from pipeline.local import containers, docker_runner
@@ -46,7 +47,7 @@ def test_an_image_is_what_a_cluster_expects(built: dict[str, str], component: st
     labels = {
         references.TITLE_LABEL: name,
         references.VERSION_LABEL: build.project_version(),
-        references.REVISION_LABEL: references.git_revision(),
+        references.REVISION_LABEL: revision.of_checkout(references.CHECKOUT),
         references.CODE_LABEL: references.code_sha256(component),
     }
     forbidden = [f"/app/{name}" for name in ("pipeline", "tests", "requirements", ".git")]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components import revision
 from components.errors import UsageError
 from pipeline.images import build, inventory, references
 
@@ -87,11 +88,11 @@ def test_a_missing_file_and_a_mixture_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_tag_is_the_commit_and_says_when_the_checkout_differs(checkout: Path) -> None:
-    sha = references.git_revision(checkout)
+    sha = revision.of_checkout(checkout)
+    assert sha
     assert references.git_tag(checkout) == sha[:12]
     (checkout / "components" / "train" / "untracked.py").touch()
     assert references.git_tag(checkout) == f"{sha[:12]}-dirty"
-    assert references.git_revision(checkout) == f"{sha}-dirty"
 
 
 def test_without_git_a_tag_must_be_given(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_what_is_not_in_an_image_does_not_make_it_stale(checkout: Path, path: st
 def test_what_is_in_an_image_makes_it_stale(checkout: Path, path: str) -> None:
     labels = {
         references.CODE_LABEL: references.code_sha256("train", checkout),
-        references.REVISION_LABEL: references.git_revision(checkout),
+        references.REVISION_LABEL: revision.of_checkout(checkout) or "",
     }
     references.check_fresh("train", "train:tag", labels, checkout)
     (checkout / path).write_text("changed")
