@@ -18,7 +18,9 @@ export BUCKET REGISTRY TAG TF_VARIANT ENV
 # In a hook, git names the repository that it works on; make, below it, may be another's.
 unexport $(filter-out GIT_CONFIG_%,$(filter GIT_%,$(.VARIABLES)))
 # Bytecode once, here: without it, and where Python may write none, `import tensorflow` takes 8 s of CPU, not 3.
-INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement
+# Two packages come as sources only: what builds them is locked with hashes too.
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+	--build-constraints requirements/build.txt --requirement
 
 .DEFAULT_GOAL := help
 
@@ -89,7 +91,7 @@ $(VENV)/uv: requirements/uv.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12), (3, 13)})' || \
 		{ echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); make PYTHON=… with Python 3.11 to 3.13" >&2; exit 2; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --requirement $<
 	@touch $@
 
 $(VENV)/local: requirements/local.txt $(VENV)/uv

@@ -12,8 +12,9 @@ lock() {  # lock NAME SOURCES… [OPTIONS]
     shift
     out=requirements/$name.txt
     [ -z "$check" ] || { cp "$out" "$scratch/$name.txt"; out=$scratch/$name.txt; }
+    # Reading what a source package needs runs its build.
     uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-        --python-version 3.11 "$@" --output-file "$out"
+        --python-version 3.11 --build-constraints requirements/build.txt "$@" --output-file "$out"
     cmp -s "$out" "requirements/$name.txt" || { echo "requirements/$name.txt is out of date: make fix" >&2; stale=1; }
 }
 

@@ -2,22 +2,17 @@
 
 import json
 import os
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any
 
-from components.notify import limits
+from components.notify import limits, webhook
 
-ATTEMPTS = 3
-TIMEOUT_SECONDS = 10.0
 _SLACK_HOST = "hooks.slack.com"  # refuses fields that it does not know
 _ERROR_LIMIT = 500
 
 
 def notify(*, state: str, run: str, error_message: str, notify_webhook: str) -> bool:
-    """Reports a run's end. A webhook that fails is reported and does not fail the run.
+    """Reports a run's end. Whatever is wrong with the webhook is reported, and does not fail the run.
 
     Args:
       state: SUCCEEDED, FAILED or CANCELLED.
@@ -28,11 +23,7 @@ def notify(*, state: str, run: str, error_message: str, notify_webhook: str) -> 
 
     Returns:
       Whether a webhook took it.
-
-    Raises:
-      UsageError: `notify_webhook` has another form.
     """
-    limits.check(notify_webhook=notify_webhook)
     text = f"mnist-pipeline {run}: {state}"
     if error_message and state != "SUCCEEDED":
         text += f": {' '.join(error_message.split())[:_ERROR_LIMIT]}"
@@ -48,37 +39,18 @@ def notify(*, state: str, run: str, error_message: str, notify_webhook: str) -> 
             "state": state,
             "error": error_message[:_ERROR_LIMIT],
         }
-    return _post(url, json.dumps(body).encode())
+    reason = webhook.post(url, json.dumps(body).encode())
+    print(f"notify: the webhook was {f'not told: {reason}' if reason else 'told'}", flush=True)
+    return not reason
 
 
 def _address(notify_webhook: str) -> str:
-    if not notify_webhook.startswith("env:"):
-        return notify_webhook
-    name = notify_webhook.removeprefix("env:")
-    url = os.environ.get(name, "").strip()
-    if not url.startswith(("http://", "https://")):
-        print(f"notify: no webhook was told: the variable {name} holds no address", flush=True)
-        return ""
-    return url
-
-
-def _post(url: str, body: bytes) -> bool:
-    """Posts, again after a pause while the receiver is silent or asks for later; says what became of it."""
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    reason = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(2.0**attempt)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-                print("notify: the webhook was told", flush=True)
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-            reason = f"it answered {error.code}"
-            if error.code < 500 and error.code != 429:
-                break
-        except (OSError, ValueError) as error:
-            reason = type(error).__name__  # its words may hold the address
-    print(f"notify: the webhook was not told: {reason}", flush=True)
-    return False
+    """Returns where to post, "" for nowhere; says so where it was meant to be somewhere."""
+    variable = limits.VARIABLE.fullmatch(notify_webhook)
+    url = os.environ.get(variable[1], "").strip() if variable else notify_webhook
+    if webhook.is_address(url):
+        return url
+    if notify_webhook:
+        where = f"the variable {variable[1]}" if variable else "notify_webhook"
+        print(f"notify: no webhook was told: {where} holds no address", flush=True)
+    return ""

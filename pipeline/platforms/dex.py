@@ -1,5 +1,6 @@
 """Logs in to a Kubeflow installation whose gateway sends strangers to Dex, as a browser would."""
 
+import http.client
 import http.cookiejar
 import ssl
 import urllib.error
@@ -7,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from components.errors import StorageError
 from pipeline.platforms.platform import NoAnswerError, network_trouble, one_line
@@ -27,12 +29,15 @@ def session_cookie(
       ca_cert_path: the authority that signed the gateway's certificate, beside the usual ones.
 
     Raises:
-      StorageError: Dex did not accept them, or this is no Dex; NoAnswerError if nothing answers.
+      StorageError: Dex did not accept them, this is no Dex, or it lies on another host than `host`, or
+        outside the TLS that `host` has; NoAnswerError if nothing answers.
     """
     cookies = http.cookiejar.CookieJar()
     tls = ssl.create_default_context(cafile=str(ca_cert_path) if ca_cert_path else None)
     browser = urllib.request.build_opener(
-        urllib.request.HTTPCookieProcessor(cookies), urllib.request.HTTPSHandler(context=tls)
+        urllib.request.HTTPCookieProcessor(cookies),
+        urllib.request.HTTPSHandler(context=tls),
+        _SameHostRedirects(host),
     )
 
     def visit(url: str, form: dict[str, str] | None = None) -> str:
@@ -50,6 +55,8 @@ def session_cookie(
         raise StorageError(f"{host}: login failed at {error.code} {one_line(error.reason)}") from None
     except OSError as error:
         raise NoAnswerError(f"{host}: cannot be reached: {network_trouble(error)}") from None
+    except (http.client.HTTPException, ValueError) as error:
+        raise StorageError(f"{host}: login failed: no HTTP ({type(error).__name__})") from None
     if _IS_DEX in address:
         raise _refused(host)
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
@@ -67,6 +74,33 @@ def _logged_in(host: str, visit: Callable[..., str], username: str, password: st
     if urllib.parse.urlsplit(address).path.endswith("/approval"):
         address = visit(address, {"approval": "approve"})
     return address
+
+
+class _SameHostRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects within the gateway: user name and password go where the last one of them leads."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Raises StorageError instead where the address is another host's, or gives up TLS."""
+        if not is_within(newurl, self._host):
+            fp.close()
+            target = urllib.parse.urlsplit(newurl)
+            raise StorageError(
+                f"{self._host}: login leads to {target.scheme}://{target.netloc}, where a password for "
+                "this host must not go (auth)"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def is_within(url: str, host: str) -> bool:
+    """Says whether `url` is of the same origin as `host`, or of its host behind TLS."""
+    target, gateway = urllib.parse.urlsplit(url), urllib.parse.urlsplit(host)
+    same_origin = (target.scheme, target.netloc) == (gateway.scheme, gateway.netloc)
+    return same_origin or (target.scheme, target.hostname) == ("https", gateway.hostname)
 
 
 def _refused(host: str) -> StorageError:

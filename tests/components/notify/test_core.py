@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.errors import UsageError
-from components.notify import core
+from components.notify import core, limits, webhook
 from components.notify.component import notify as face
 from tests.fakes.loopback import Fault, Json, Loopback, Request
 
@@ -23,7 +23,7 @@ class Webhook(Loopback):
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between attempts
     with Webhook() as served:
         yield served
@@ -33,9 +33,9 @@ def notify(url: str, state: str = "FAILED", error: str = "train failed") -> bool
     return core.notify(state=state, run="run-1", error_message=error, notify_webhook=url)
 
 
-def test_a_webhook_gets_the_end_as_slack_reads_it_and_as_a_program_does(webhook: Webhook) -> None:
-    assert notify(f"{webhook.url}/canary")
-    [request] = webhook.log
+def test_a_webhook_gets_the_end_as_slack_reads_it_and_as_a_program_does(receiver: Webhook) -> None:
+    assert notify(f"{receiver.url}/canary")
+    [request] = receiver.log
     assert request.headers["content-type"] == "application/json"
     assert json.loads(request.body) == {
         "text": "mnist-pipeline run-1: FAILED: train failed",
@@ -46,9 +46,9 @@ def test_a_webhook_gets_the_end_as_slack_reads_it_and_as_a_program_does(webhook:
     }
 
 
-def test_success_is_told_too_without_an_error(webhook: Webhook) -> None:
-    assert notify(webhook.url, "SUCCEEDED", "")
-    assert json.loads(webhook.log[0].body)["text"] == "mnist-pipeline run-1: SUCCEEDED"
+def test_success_is_told_too_without_an_error(receiver: Webhook) -> None:
+    assert notify(receiver.url, "SUCCEEDED", "")
+    assert json.loads(receiver.log[0].body)["text"] == "mnist-pipeline run-1: SUCCEEDED"
 
 
 def test_without_a_webhook_the_log_is_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,11 +57,11 @@ def test_without_a_webhook_the_log_is_all(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_an_address_can_come_from_a_variable_and_is_never_printed(
-    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    receiver: Webhook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("WEBHOOK", f"{webhook.url}/canary")
+    monkeypatch.setenv("WEBHOOK", f"{receiver.url}/canary")
     assert notify("env:WEBHOOK")
-    assert webhook.log[0].path == "/canary"
+    assert receiver.log[0].path == "/canary"
     monkeypatch.delenv("WEBHOOK")
     assert not notify("env:WEBHOOK")
     assert not notify("http://127.0.0.1:9/canary")
@@ -70,32 +70,32 @@ def test_an_address_can_come_from_a_variable_and_is_never_printed(
     assert "canary" not in shown.out + shown.err
 
 
-def test_a_receiver_that_is_late_or_silent_is_asked_again(webhook: Webhook) -> None:
-    webhook.faults = {0: Fault(status=503), 1: Fault()}
-    assert notify(webhook.url)
-    assert len(webhook.log) == 3
+def test_a_receiver_that_is_late_or_silent_is_asked_again(receiver: Webhook) -> None:
+    receiver.faults = {0: Fault(status=503), 1: Fault()}
+    assert notify(receiver.url)
+    assert len(receiver.log) == 3
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (503, core.ATTEMPTS)])
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (503, webhook.ATTEMPTS)])
 def test_a_receiver_that_refuses_does_not_fail_the_run(
-    webhook: Webhook, status: int, attempts: int, capsys: pytest.CaptureFixture[str]
+    receiver: Webhook, status: int, attempts: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    webhook.faults = {index: Fault(status=status) for index in range(5)}
-    assert not notify(webhook.url)
-    assert len(webhook.log) == attempts
+    receiver.faults = {index: Fault(status=status) for index in range(5)}
+    assert not notify(receiver.url)
+    assert len(receiver.log) == attempts
     assert f"the webhook was not told: it answered {status}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", ["ftp://example.com", "example.com/hook", "env:", "env:a b", "https://"])
-def test_another_form_is_refused_without_repeating_it(wrong: str) -> None:
+def test_a_launcher_refuses_another_form_without_repeating_it(wrong: str) -> None:
     with pytest.raises(UsageError, match=r"notify_webhook: must be https://") as error:
-        notify(wrong)
+        limits.check(notify_webhook=wrong)
     assert "example.com" not in str(error.value)
 
 
-def test_the_face_reads_the_platforms_status(webhook: Webhook) -> None:
+def test_the_face_reads_the_platforms_status(receiver: Webhook) -> None:
     status = SimpleNamespace(
         state="FAILED", pipeline_job_resource_name="projects/p/run-2", error_message=None
     )
-    face.python_func(status=status, notify_webhook=webhook.url)
-    assert json.loads(webhook.log[0].body)["text"] == "mnist-pipeline projects/p/run-2: FAILED"
+    face.python_func(status=status, notify_webhook=receiver.url)
+    assert json.loads(receiver.log[0].body)["text"] == "mnist-pipeline projects/p/run-2: FAILED"
