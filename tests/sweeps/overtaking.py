@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 PROMOTION = """\
-    from components.storage.opening import open_bucket
     from components.registry.publishing import publish
+    from components.storage.opening import open_bucket
 
     publish(open_bucket(bucket_uri), {rival!r}, {{}}, 0)
 """

@@ -45,6 +45,18 @@ def test_the_champion_must_be_beaten_by_min_improvement(
     assert rule.passed is passed
 
 
+@pytest.mark.parametrize("champion", [None, scores(9_000)])
+def test_the_floors_hold_with_and_without_a_champion(champion: Scores | None) -> None:
+    """A challenger that beats a weak champion must still reach them."""
+    thresholds = gate.Thresholds(min_accuracy=0.97, min_digit_recall=0.9, min_improvement=0.0)
+    rules = gate.rules(scores(9_500, recall=0.8), champion, thresholds)
+    failed = [rule.text for rule in rules if not rule.passed]
+    assert failed == [
+        "accuracy 0.9500 must be at least 0.97 (min_accuracy)",
+        "recall of digit 0 0.8000 must be at least 0.9 (min_digit_recall)",
+    ]
+
+
 def test_compare_counts_the_rows_that_only_one_has_right() -> None:
     challenger = np.array([True, True, True, False, False])
     champion = np.array([True, False, False, True, False])

@@ -1,14 +1,17 @@
 """Publishers that are killed, that race, and that meet a store that fails; and what readers see meanwhile."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from components.errors import PipelineError, StorageError
-from components.registry.files import hash_model
-from components.registry.publishing import ChampionMovedError, Published, publish
+from components.registry import collecting
+from components.registry.collecting import DAY_SECONDS, Doomed
+from components.registry.files import describe, hash_model
+from components.registry.publishing import ChampionMovedError, Published, promote_version, publish
 from components.registry.reading import read_champion, verify_serving, verify_version
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
@@ -114,6 +117,42 @@ def test_no_promotion_is_lost(bucket_uri: str, tmp_path: Path) -> None:
     for move in moves:
         verify_version(bucket, move.version)
     whole(bucket)
+
+
+def planned_long_ago(bucket: Bucket, version: str) -> list[Doomed]:
+    """Makes a version of a local bucket two days old; returns what a `gc` of that day has in hand for it."""
+    moment = time.time() - 2 * DAY_SECONDS
+    for stored in bucket.list(f"versions/{version}/"):
+        os.utime(Path(bucket.uri) / stored.name, (moment, moment))
+    doomed = collecting.plan(bucket, 0, now=time.time() + 2 * DAY_SECONDS)
+    return [each for each in doomed if each.prefix == f"versions/{version}"]
+
+
+@pytest.mark.parametrize("how", ["publish", "promote"])
+def test_an_old_version_that_is_taken_up_again_escapes_a_slow_gc(tmp_path: Path, how: str) -> None:
+    bucket = open_bucket(str(tmp_path / "bucket"))
+    model_dir = model(tmp_path / "one", 1)
+    first = publish(bucket, model_dir, {}, 0)
+    second = publish(bucket, model(tmp_path / "two", 2), {}, first.generation)
+    doomed = planned_long_ago(bucket, first.version)
+    if how == "publish":
+        publish(bucket, model_dir, {}, second.generation)
+    else:
+        promote_version(bucket, verify_version(bucket, first.version))
+    assert (len(doomed), collecting.collect(bucket, doomed)) == (1, [])
+    assert whole(bucket) == first.version
+
+
+def test_what_a_publisher_left_that_was_killed_long_ago_is_written_anew(tmp_path: Path) -> None:
+    bucket = open_bucket(str(tmp_path / "bucket"))
+    model_dir = model(tmp_path / "one", 1)
+    version = hash_model(model_dir)
+    for file in describe(model_dir):
+        bucket.upload(f"versions/{version}/model/{file.path}", model_dir / file.path, file.digest)
+    doomed = planned_long_ago(bucket, version)
+    publish(bucket, model_dir, {}, 0)
+    assert (len(doomed), collecting.collect(bucket, doomed)) == (1, [])
+    assert whole(bucket) == version
 
 
 @pytest.mark.parametrize("kind", ["503", "429", "reset", "lost_ack"])

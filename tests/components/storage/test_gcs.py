@@ -98,6 +98,17 @@ def test_a_lost_acknowledgement_of_a_copy_or_a_delete(gcs: Gcs, large_file: Path
     assert bucket.stat("g") is None
 
 
+def test_a_listing_of_several_pages_is_whole(gcs: Gcs) -> None:
+    bucket = open_bucket(gcs.new_bucket() + "/prefix", deadline=20)
+    for number in range(5):
+        bucket.write(f"a/{number}", b"x" * number, generation=0)
+    gcs.proxy.page_objects = 2
+    gcs.proxy.requests.clear()
+    listed = [(stored.name, stored.size) for stored in bucket.list("a/")]
+    assert listed == [(f"a/{number}", number) for number in range(5)]
+    assert len(gcs.proxy.requests) == 3
+
+
 def test_a_refusal_is_an_error_at_once(gcs: Gcs, large_file: Path) -> None:
     bucket = open_bucket(gcs.new_bucket(), deadline=60)
     gcs.proxy.faults.append(Fault("403", "", times=-1))

@@ -1,7 +1,9 @@
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from components.dataset import Dataset
@@ -31,10 +33,42 @@ def test_writes_a_savedmodel_with_its_provenance(model_dir: Path, dataset_dir: s
     assert 0.6 < provenance["validation_accuracy"] < 1
 
 
+def test_what_is_called_validation_is_scored_on_the_validation_rows(
+    model_dir: Path, dataset_dir: str
+) -> None:
+    """59,000 of them here, which the 1,000 training rows say little about."""
+    dataset = Dataset.open(dataset_dir)
+    images, labels = dataset.validation()
+    raw = np.rint(images * dataset.pixel_scale).astype(np.uint8).reshape(-1, 28, 28)
+    right = serving.load(str(model_dir))(raw).argmax(axis=1) == labels
+    said = serving.read_provenance(str(model_dir))["validation_accuracy"]
+    assert said == pytest.approx(right.mean(), abs=1e-4)
+    last_epoch = (model_dir.parent / "curves.html").read_text().rpartition("<tr>")[2]
+    assert f"{right.mean():.4f}" in last_epoch
+
+
 def test_same_parameters_give_the_same_bytes(train_model: TrainModel) -> None:
     once, again, other = train_model(), train_model(), train_model(seed=1)
     assert tree(once) == tree(again)
     assert tree(once) != tree(other)
+
+
+def test_a_checkpoint_is_of_this_code_these_parameters_and_these_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that other code began to train are not gone on with."""
+    shutil.copytree(Path(core.__file__).parent, tmp_path / "train")
+    monkeypatch.setattr(core, "__file__", str(tmp_path / "train" / "core.py"))
+    names = [core._fingerprint({"seed": 0}), core._fingerprint({"seed": 1})]
+    assert core._fingerprint({"seed": 0}) == names[0]
+    for path in (tmp_path / "train").glob("*.py"):
+        with path.open("a") as file:
+            file.write("# changed\n")
+        names.append(core._fingerprint({"seed": 0}))
+    for package in ("tensorflow", "keras"):
+        monkeypatch.setattr(f"{package}.__version__", "0")
+        names.append(core._fingerprint({"seed": 0}))
+    assert len(set(names)) == len(names) > 10
 
 
 def test_the_log_has_the_summary_and_a_line_per_epoch(

@@ -1,9 +1,12 @@
 """`python -m pipeline models`, on both kinds of bucket."""
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from typer.testing import CliRunner
 from components.errors import DataError, PipelineError, StorageError, UsageError
 from components.registry import collecting
 from components.registry.files import hash_model
-from components.registry.reading import read_champion
+from components.registry.publishing import publish
+from components.registry.reading import read_champion, read_pointer
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
 from pipeline.commands.models import models_app
@@ -214,6 +218,108 @@ def test_gc_leaves_a_version_that_was_taken_up_since(bucket: Bucket, tmp_path: P
     assert "verified 2 of 2" in run(bucket, "verify")
 
 
+@pytest.fixture
+def directory(tmp_path: Path) -> Bucket:
+    """A local bucket, whose files' times a test can set."""
+    (tmp_path / "bucket").mkdir()
+    return open_bucket(str(tmp_path / "bucket"))
+
+
+def age(bucket: Bucket, *prefixes: str, seconds: float = TWO_DAYS) -> None:
+    """Makes what lies under the prefixes look as if it was written so long ago."""
+    moment = time.time() - seconds
+    for stored in [stored for prefix in prefixes for stored in bucket.list(prefix)]:
+        os.utime(Path(bucket.uri) / stored.name, (moment, moment))
+
+
+def moved_long_ago(bucket: Bucket, *, but_the_last: bool) -> None:
+    """Rewrites the times of the pointer's moves as two days old, all or all but the one that made it."""
+    pointer, generation = read_pointer(bucket)
+    assert pointer is not None
+    then = (datetime.now(UTC) - timedelta(days=2)).isoformat(timespec="microseconds")
+    old = [dataclasses.replace(move, moved=then) for move in (pointer.current, *pointer.history)]
+    current = pointer.current if but_the_last else old[0]
+    earlier = dataclasses.replace(pointer, current=current, history=tuple(old[1:]))
+    bucket.write("champion.json", earlier.encode(), generation=generation)
+
+
+def planned(bucket: Bucket, keep: int = 0) -> list[str]:
+    return [each.prefix for each in collecting.plan(bucket, keep)]
+
+
+def test_gc_spares_what_the_pointer_named_in_the_last_day_however_old_it_is(
+    directory: Bucket, tmp_path: Path
+) -> None:
+    first, second, third = (publish_seed(directory, tmp_path, seed).version for seed in (1, 2, 3))
+    run(directory, "rollback", second)
+    age(directory, "versions/", "serving/")
+    moved_long_ago(directory, but_the_last=True)  # a minute ago readers still followed it to the third
+    assert planned(directory) == [f"versions/{first}", "serving/1", "serving/2"]
+    moved_long_ago(directory, but_the_last=False)
+    assert planned(directory) == [f"versions/{name}" for name in sorted([first, third])] + [
+        "serving/1",
+        "serving/2",
+        "serving/3",
+    ]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model/saved_model.pb", "model/variables/variables.index"])
+def test_gc_spares_a_version_of_which_any_object_is_young(
+    directory: Bucket, tmp_path: Path, name: str
+) -> None:
+    """A publisher that takes an old version up writes one object anew, or is about to write the others."""
+    first = publish_seed(directory, tmp_path, 1).version
+    publish_seed(directory, tmp_path, 2)
+    age(directory, "versions/", "serving/")
+    moved_long_ago(directory, but_the_last=False)
+    assert planned(directory) == [f"versions/{first}", "serving/1"]
+    (Path(directory.uri) / "versions" / first / name).touch()
+    assert planned(directory) == ["serving/1"]
+
+
+def test_gc_spares_a_serving_copy_of_which_any_file_is_young(directory: Bucket, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        publish_seed(directory, tmp_path, seed)
+    age(directory, "serving/")
+    moved_long_ago(directory, but_the_last=False)
+    assert planned(directory) == ["serving/1"]
+    (Path(directory.uri) / "serving/1/variables/variables.index").touch()
+    assert planned(directory) == []
+
+
+def test_gc_spares_a_version_whose_manifest_is_damaged_for_a_person_to_look_at(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    first = publish_seed(bucket, tmp_path, 1).version
+    publish_seed(bucket, tmp_path, 2)
+    overwrite(bucket, f"versions/{first}/manifest.json", b"{}")
+    assert collected(bucket, keep=0) == ["serving/1"]
+
+
+def test_gc_deletes_what_makes_a_model_of_it_first(bucket: Bucket, tmp_path: Path) -> None:
+    """Killed in the middle it leaves no model behind that a reader could take for a whole one."""
+    first = publish_seed(bucket, tmp_path, 1).version
+    publish_seed(bucket, tmp_path, 2)
+    version, serving = collecting.plan(bucket, 0, now=time.time() + TWO_DAYS)
+    manifest, graph, *_ = (stored.name for stored in version.objects)
+    assert (manifest, graph) == (f"versions/{first}/manifest.json", f"versions/{first}/model/saved_model.pb")
+    assert serving.objects[0].name == "serving/1/saved_model.pb"
+
+
+def test_gc_dry_run_says_what_would_go_and_deletes_nothing(directory: Bucket, tmp_path: Path) -> None:
+    publish_seed(directory, tmp_path, 1)
+    abandoned = f"versions/{'a' * 64}"
+    directory.write(f"{abandoned}/model/saved_model.pb", b"staged", generation=0)
+    age(directory, f"{abandoned}/")
+    before = contents(directory)
+    said = run(directory, "gc", "--keep", "0", "--dry-run")
+    assert said == f"would delete {abandoned} (never finished)\n1 of 1 would go\n"
+    assert contents(directory) == before
+    said = run(directory, "gc", "--keep", "0")
+    assert said == f"deleted {abandoned} (never finished)\n1 of 1 gone\n"
+    assert before.keys() - contents(directory) == {f"{abandoned}/model/saved_model.pb"}
+
+
 def test_gc_decides_nothing_beside_a_damaged_pointer(bucket: Bucket, tmp_path: Path) -> None:
     publish_seed(bucket, tmp_path, 1)
     overwrite(bucket, "champion.json", b"{}")
@@ -248,10 +354,16 @@ def test_a_users_mistake_is_one_line(arguments: list[str], exit_code: int, messa
 
 
 def test_a_terminal_gets_no_escape_codes_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
-    from components.registry.publishing import publish
-
-    publish(bucket, make_model(tmp_path / "model"), {"note": "\x1b[31mred"}, 0)
-    assert "\x1b" not in run(bucket, "show")
+    """JSON would escape them; a table's cells and a file's name are shown as they are."""
+    model_dir = make_model(tmp_path / "model")
+    (model_dir / "assets.extra" / "note\u009b31m").write_text("a control sequence in one character")
+    provenance = {"git_revision": "\x1b[31mred", "parameters": {"model_style": "\x1b]0;title\x07"}}
+    publish(bucket, model_dir, provenance, 0)
+    listed, shown = run(bucket, "list"), run(bucket, "show")
+    assert "git=?[31mred" in listed
+    assert "style=?]0;title?" in listed
+    assert "file assets.extra/note?31m" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(listed + shown)
 
 
 def test_errors_are_pipeline_errors(bucket: Bucket) -> None:

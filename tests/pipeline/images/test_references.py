@@ -17,7 +17,14 @@ SHA = "0123456789ab"
 def checkout(tmp_path: Path) -> Path:
     """A git checkout with what an image is made from."""
     files = ["components/errors.py", "components/train/core.py", "components/train/component.py"]
-    files += ["components/export/core.py", "requirements/train-cpu.txt", "requirements/dev.txt", "README.md"]
+    files += ["components/train/templates/curves.html", "components/storage/gcs.py"]
+    files += [
+        "components/lookup/core.py",
+        "components/export/core.py",
+        "requirements/train-cpu.txt",
+        "requirements/dev.txt",
+        "README.md",
+    ]
     files += [f"containers/{name}" for name in ("Dockerfile", "Dockerfile.dockerignore", "usage.py")]
     files += [f"containers/{name}" for name in ("compile_bytecode.py", "install.sh")]
     for name in files:
@@ -112,6 +119,8 @@ def test_what_is_not_in_an_image_does_not_make_it_stale(checkout: Path, path: st
     [
         "components/errors.py",
         "components/train/new.py",
+        "components/train/templates/curves.html",
+        "components/storage/gcs.py",
         "requirements/train-cpu.txt",
         "containers/Dockerfile",
     ],
@@ -127,6 +136,15 @@ def test_what_is_in_an_image_makes_it_stale(checkout: Path, path: str) -> None:
         UsageError, match=f"image train:tag: was built from other code .{labels[references.REVISION_LABEL]}"
     ):
         references.check_fresh("train", "train:tag", labels, checkout)
+
+
+@pytest.mark.parametrize(
+    ("host", "guest"), [("export", "components/lookup/core.py"), ("evaluate", "components/export/core.py")]
+)
+def test_a_guests_code_makes_its_hosts_image_stale(checkout: Path, host: str, guest: str) -> None:
+    before = references.code_sha256(host, checkout)
+    (checkout / guest).write_text("changed")
+    assert references.code_sha256(host, checkout) != before
 
 
 def test_another_component_does_not_make_an_image_stale(checkout: Path) -> None:

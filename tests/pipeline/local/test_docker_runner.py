@@ -120,7 +120,7 @@ import sys
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 from kfp.local import docker_task_handler
-from pipeline import docker_runner
+from pipeline.local import docker_runner
 task = "trap 'echo saved >{tmp_path}/saved; exit 75' TERM; echo started; while true; do sleep 0.1; done"
 with docker_runner.docker_runner({{}}, runs_dir=Path("{tmp_path}")) as runner:
     command = ["sh", "-c", "sh -c \\"$0\\"; exit $?", task]
@@ -280,6 +280,27 @@ def test_keys_reach_the_containers_as_files_that_they_can_only_read(
     [mount] = arguments["mounts"]
     assert (mount["Source"], mount["Target"]) == (str(tmp_path / "key.pem"),) * 2
     assert mount["ReadOnly"]
+
+
+def test_what_google_clients_read_reaches_the_containers_only_with_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials are of use to nobody without a network, and a task without one must not see them."""
+    credentials = tmp_path / "credentials.json"
+    given = {
+        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        "GOOGLE_CLOUD_PROJECT": "example-project",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:4443",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    options = {"runs_dir": tmp_path, "bucket_uri": "", "mirror": "", "gpus": ""}
+    without = docker_runner.run_arguments(network="none", **options)  # type: ignore[arg-type]
+    assert not given.keys() & without["environment"].keys()
+    assert without["mounts"] == []
+    online = docker_runner.run_arguments(network="bridge", **options)  # type: ignore[arg-type]
+    assert given.items() <= online["environment"].items()
+    assert [(mount["Source"], mount["ReadOnly"]) for mount in online["mounts"]] == [(str(credentials), True)]
 
 
 @pytest.mark.parametrize("gpus", ["0", "-1", "some", "1.5"])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StorageError, UsageError
+from pipeline.platforms.opening import open_platform
 from pipeline.platforms.platform import StoredSchedule
 from pipeline.schedules import converge
 from pipeline.schedules.converge import Step, Verb
@@ -98,6 +99,19 @@ def test_schedules_of_others_are_left_alone(remote: Remote) -> None:
     assert remote.schedules() == [foreign]
 
 
+def test_what_another_environment_declared_is_left_alone(remote: Remote) -> None:
+    """Two environments may share a platform, and even an experiment."""
+    staging = open_platform(remote.environment.model_copy(update={"name": "staging"}))
+    for name in ("nightly", "hourly"):
+        converge.apply(staging, declared(remote.kind, name), lambda _: None)
+    apply(remote)
+    ours = remote.platform()
+    assert [row.name for row in ours.schedules()] == ["nightly"]
+    assert converge.prune(ours, set(), lambda _: None) == ["nightly"]
+    assert converge.delete(ours, "hourly", lambda _: None) == 0
+    assert [row.name for row in staging.schedules()] == ["nightly", "hourly"]
+
+
 def test_cron_concurrency_and_catch_up_arrive(remote: Remote) -> None:
     apply(remote)
     [row] = remote.schedules()
@@ -112,12 +126,27 @@ def test_cron_concurrency_and_catch_up_arrive(remote: Remote) -> None:
         assert job["labels"] == {"owner": "mnist-pipeline", "version": "abc123-0", "schedule": "nightly"}
 
 
-def test_vertex_resumes_without_catching_up() -> None:
+@pytest.mark.parametrize("catch_up", [False, True])
+def test_what_is_not_the_default_arrives_too(remote: Remote, catch_up: bool) -> None:
+    """Vertex AI is told whether to catch up when it resumes, Kubeflow when a schedule is created."""
+    for enabled in (False, True):
+        wanted = dataclasses.replace(
+            declared(remote.kind, enabled=enabled), max_concurrency=2, catch_up=catch_up
+        )
+        converge.apply(remote.platform(), wanted, lambda _: None)
+    [row] = remote.schedules()
+    if remote.kind == "kfp":
+        assert (row["max_concurrency"], row["no_catchup"]) == (2, not catch_up)
+    else:
+        assert (row["maxConcurrentRunCount"], row["state"], row["catchUp"]) == ("2", "ACTIVE", catch_up)
+
+
+def test_catching_up_can_be_asked_of_vertex_for_one_resume() -> None:
     with remotes.remote("vertex") as remote:
         apply(remote, enabled=False)
-        apply(remote)
+        converge.resume(remote.platform(), "nightly", lambda _: None, catch_up=True)
         [row] = remote.schedules()
-        assert (row["state"], row["catchUp"]) == ("ACTIVE", False)
+        assert (row["state"], row["catchUp"]) == ("ACTIVE", True)
 
 
 def test_pause_resume_and_delete_by_name(remote: Remote) -> None:

@@ -1,5 +1,6 @@
 """Schedule files: refused with file and key before anything is sent; previewed in zone and UTC."""
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -68,6 +69,14 @@ def test_five_fields_become_the_targets_own(tmp_path: Path) -> None:
         assert (declared.cron, declared.enabled, declared.max_concurrency) == (cron, True, 1)
 
 
+@pytest.mark.parametrize("kind", remotes.KINDS)
+def test_what_a_file_says_beside_its_cron_is_declared(tmp_path: Path, kind: str) -> None:
+    text = f"{GOOD}max_concurrency: 2\ncatch_up: true\nenabled: false\n"
+    environment = remotes.environment_at(kind, "http://127.0.0.1:9")
+    declared = files.declare(files.load(written(tmp_path, text)), environment, remotes.submission())
+    assert (declared.max_concurrency, declared.catch_up, declared.enabled) == (2, True, False)
+
+
 def test_a_zone_that_is_not_the_clusters_is_an_error_on_kubeflow_only(tmp_path: Path) -> None:
     schedule = files.load(written(tmp_path, GOOD.replace("UTC", "Europe/Paris")))
     vertex = remotes.environment_at("vertex", "http://127.0.0.1:9")
@@ -95,6 +104,37 @@ def test_the_digest_follows_everything_that_is_sent_and_not_the_switch(tmp_path:
         digest(epochs=2),
     ]
     assert len({digest(), *others}) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        *((kind, {"pipeline_root": "gs://example/elsewhere"}) for kind in remotes.KINDS),
+        ("kfp", {"service_account": "another-runner"}),
+        ("kfp", {"experiment": "another"}),
+        ("vertex", {"service_account": "another@example.iam.gserviceaccount.com"}),
+        ("vertex", {"network": "projects/1/global/networks/another"}),
+    ],
+)
+def test_the_digest_follows_the_place_of_the_runs(tmp_path: Path, kind: str, change: dict[str, str]) -> None:
+    """A schedule whose runs would start elsewhere, or as somebody else, is another schedule."""
+    schedule = files.load(written(tmp_path, GOOD))
+    here = remotes.environment_at(kind, "http://127.0.0.1:9")
+    there = here.model_copy(update=change)
+    one, other = (files.declare(schedule, each, remotes.submission()).digest for each in (here, there))
+    assert one != other
+
+
+def test_the_digest_follows_the_compiled_pipeline(tmp_path: Path) -> None:
+    schedule = files.load(written(tmp_path, GOOD))
+    environment = remotes.environment_at("kfp", "http://127.0.0.1:9")
+    sent = remotes.submission()
+    package = dataclasses.replace(sent.package, text=f"{sent.package.text}# another image\n")
+    one, other = (
+        files.declare(schedule, environment, each).digest
+        for each in (sent, dataclasses.replace(sent, package=package))
+    )
+    assert one != other
 
 
 def test_the_latest_fire_time_is_the_one_before_now(tmp_path: Path) -> None:
