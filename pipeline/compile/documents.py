@@ -1,15 +1,13 @@
 """The DAG as YAML for one target: its images, GPU nodes and resources; checked before it is written."""
 
-import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from google.protobuf import json_format
 from kfp import compiler, dsl, kubernetes
-from kfp.dsl import pipeline_context
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -63,8 +61,7 @@ def to_documents(
             kubernetes.use_secret_as_volume(task, secret_name=name, mount_path=SIGNING_DIR)
             task.set_env_variable(SIGNING_KEY_VARIABLE, f"{SIGNING_DIR}/{key}")
 
-    pipeline = placed_pipeline(place)
-    spec, *platform = compiled_documents(pipeline)
+    spec, *platform = compiled_documents(dag.mnist_pipeline(place))
     use_images(spec, images)
     validate(spec, *platform)
     lint.check(target, nodes, spec, *platform)
@@ -78,21 +75,7 @@ def to_yaml(documents: Sequence[Spec]) -> str:
 
 def local_spec() -> Spec:
     """Returns the DAG for the local runner: no images to pull, no nodes to choose."""
-    return compiled_documents(dag.mnist_pipeline)[0]
-
-
-def placed_pipeline(place: Callable[[dsl.PipelineTask], None]) -> Any:
-    """Returns the DAG with `place` applied to each of its tasks while it is being built."""
-    wire = dag.mnist_pipeline.pipeline_func
-
-    @functools.wraps(wire)
-    def placed(*parameters: Any) -> Any:
-        outputs = wire(*parameters)
-        for task in pipeline_context.Pipeline.get_default_pipeline().tasks.values():
-            place(task)
-        return outputs
-
-    return dsl.pipeline(name=dag.mnist_pipeline.name, description=dag.mnist_pipeline.description)(placed)
+    return compiled_documents(dag.mnist_pipeline())[0]
 
 
 def _place(task: dsl.PipelineTask, target: Target, nodes: Nodes, resources: dag.Resources) -> None:

@@ -111,6 +111,7 @@ def code_sha256(component: str, checkout: Path = CHECKOUT) -> str:
 
 def _sources(component: str, checkout: Path) -> Iterator[Path]:
     yield from (checkout / "components").glob("*.py")
+    yield from (checkout / "components" / "train").glob("settings.py")  # lookup reads it
     for wing in WINGS:
         yield from (checkout / "components" / wing).glob("*.py")
     for inhabitant in (component, *(guest for guest, host in GUESTS.items() if host == component)):
