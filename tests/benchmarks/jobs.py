@@ -35,11 +35,10 @@ class EpochClock(io.TextIOBase):
 def ingest(parameters: dict[str, Any], data_dir: str) -> dict[str, Any]:
     """Runs ingest's core."""
     from components.ingest import core
-    from components.ingest.settings import Settings
 
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        core.ingest(Settings.among(parameters), data_dir)
+        core.ingest(data_dir=data_dir, **_share(core.ingest, parameters))
     return {"seconds": time.perf_counter() - started, "peak_bytes": _peak_bytes()}
 
 
@@ -74,7 +73,6 @@ def synthetic(data_dir: str, rows: int) -> dict[str, Any]:
 def ours(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
     """Runs train's core: model, epochs, validation after each, and the SavedModel."""
     from components.train import core
-    from components.train.settings import Execution, Settings
 
     with tempfile.TemporaryDirectory() as scratch:
         outputs = {
@@ -84,11 +82,7 @@ def ours(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
         }
         clock = EpochClock()
         with contextlib.redirect_stdout(clock):
-            core.train(
-                Settings.among(parameters),
-                Execution.among(parameters),
-                **outputs | {"dataset_dir": dataset_dir},
-            )
+            core.train(**outputs | {"dataset_dir": dataset_dir} | _share(core.train, parameters))
         whole = time.perf_counter() - clock.started
     return {"epochs": clock.ends, "whole": whole, "peak_bytes": _peak_bytes()}
 
@@ -120,13 +114,12 @@ def fit(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
 
     from components.dataset import Dataset
     from components.train import models
-    from components.train.settings import Settings
 
     dataset = Dataset.open(dataset_dir)
     images, labels, *validation = (np.array(part) for part in (*dataset.train(), *dataset.validation()))
     clock = EpochClock()
     ticks = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: clock.write("epoch "))
-    model = models.build(Settings.among(parameters))
+    model = models.build(parameters["model_style"], parameters["hidden_units"], parameters["seed"])
     model.compile(
         optimizer=keras.optimizers.RMSprop(learning_rate=parameters["learning_rate"]),
         loss=keras.losses.SparseCategoricalCrossentropy(),
@@ -233,6 +226,11 @@ def jax(hidden_units: list[int], parameters: dict[str, Any], dataset_dir: str) -
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     job.__name__: job for job in (ingest, synthetic, ours, saving, fit, matmul, torch, jax)
 }
+
+
+def _share(function: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of the pipeline's parameters that `function` takes."""
+    return {name: parameters[name] for name in inspect.signature(function).parameters if name in parameters}
 
 
 def _peak_bytes() -> int:
