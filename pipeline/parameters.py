@@ -4,27 +4,16 @@ The names and types are those that the compiled pipeline declares; there is no s
 """
 
 import difflib
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.errors import UsageError
-from components.evaluate import limits as evaluate_limits
-from components.export import limits as export_limits
-from components.ingest import limits as ingest_limits
-from components.notify import limits as notify_limits
-from components.train import limits as train_limits
+from components.ingest import settings as ingest_settings
+from components.train import settings as train_settings
 from pipeline import yaml_mapping
 
-CHECKS = (
-    ingest_limits.check,
-    train_limits.check,
-    evaluate_limits.check,
-    export_limits.check,
-    notify_limits.check,
-)
 COMMAND_LINE = "-p"
 
 _BOOLEANS = {"true": True, "false": False}
@@ -92,18 +81,16 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     Raises:
       UsageError: the component's own line, and where the value came from.
     """
+    from pipeline.dag import INPUTS  # KFP takes a second to import
+
     try:
-        for accepts in CHECKS:
-            accepts(**_share(accepts, values))
-        rows = ingest_limits.training_rows(**_share(ingest_limits.training_rows, values))
-        train_limits.check_batch_size(values["batch_size"], rows)
+        for kind in INPUTS:
+            kind.among(values)
+        train = train_settings.Settings.among(values)
+        train.check_rows(ingest_settings.Settings.among(values).training_rows)
     except UsageError as error:
         field = str(error).partition("=")[0].partition(":")[0]
         raise UsageError(f"{error} (from {sources.get(field, 'the default')})") from None
-
-
-def _share(accepts: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in inspect.signature(accepts).parameters}
 
 
 def _split(assignments: Iterable[str]) -> dict[str, str]:

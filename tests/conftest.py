@@ -1,5 +1,6 @@
 """What several test files share: real MNIST, ingested once, and a model trained on a little of it."""
 
+import dataclasses
 import gc
 import os
 import warnings
@@ -12,26 +13,35 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 
 from components.ingest import core as ingest_core
+from components.ingest.settings import Settings as IngestSettings
+from components.train.settings import Execution, Settings
 from pipeline.images import build, references
 
 pytest_plugins = ["tests.fakes.gcs_fixtures"]
 
 TRAINING_ROWS = 1_000  # of the real 60,000; the rest validates
-FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS, "holdout": True, "augment_factor": 1}
-TRAINS_ALONE: dict[str, Any] = {"precision": "float32", "resident_bytes": 2_000_000_000, "checkpoint_uri": ""}
+FEW_ROWS: dict[str, Any] = {"validation_rows": 60_000 - TRAINING_ROWS}
 
 
 @pytest.fixture(scope="session")
 def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Real MNIST as a dataset artifact, with 1,000 rows to train on."""
     directory = str(tmp_path_factory.mktemp("dataset") / "data")
-    ingest_core.ingest(
-        dataset="mnist", mirror="", pixel_scale=255.0, data_version="", data_dir=directory, **FEW_ROWS
-    )
+    ingest_core.ingest(IngestSettings(**FEW_ROWS), directory)
     return directory
 
 
+SMALL = Settings(model_style="functional", hidden_units=[32], epochs=1)
 TrainModel = Callable[..., Path]
+
+
+def untrained(model_style: str, hidden_units: list[int], seed: int = 0, precision: str = "float32") -> Any:
+    """An untrained Keras model."""
+    from components.train import models
+
+    return models.build(
+        Settings(model_style=model_style, hidden_units=hidden_units, seed=seed, precision=precision)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -41,21 +51,13 @@ def train_model(dataset_dir: str, tmp_path_factory: pytest.TempPathFactory) -> T
 
     def train(**changes: Any) -> Path:
         directory = tmp_path_factory.mktemp("train")
-        parameters: dict[str, Any] = {
-            "model_style": "functional",
-            "hidden_units": [32],
-            "epochs": 1,
-            "batch_size": 64,
-            "learning_rate": 0.001,
-            "seed": 0,
-            **TRAINS_ALONE,
-        }
         core.train(
+            dataclasses.replace(SMALL, **changes),
+            Execution(),
             dataset_dir=dataset_dir,
             model_dir=str(directory / "model"),
             curves_path=str(directory / "curves.html"),
             events_dir=str(directory / "events"),
-            **(parameters | changes),
         )
         return directory / "model"
 

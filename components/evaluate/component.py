@@ -27,26 +27,24 @@ def evaluate(
         report: The verdict and its reasons in words, scores by digit, confusion matrix.
         evaluation: Directory with evaluation.json, which export checks again.
         bucket_uri: Bucket that holds the champion; gs://bucket/prefix or a directory.
-        min_accuracy: Floor for the test accuracy, a fraction from 0 to 1.
-        min_digit_recall: Floor for the recall of the weakest digit, a fraction from 0 to 1.
-        min_improvement: By how much the champion's accuracy must be beaten, a fraction from 0 to 1.
 
     Returns:
         Whether the gate is open.
     """
+    given = dict(locals())  # each parameter by its name
+
     from components.errors import reported
     from components.evaluate import core
+    from components.judging.thresholds import Thresholds
 
     with reported():
         result = core.evaluate(
+            Thresholds.among(given),
             dataset_dir=data.path,
             model_dir=model.path,
             report_path=report.path,
             evaluation_dir=evaluation.path,
             bucket_uri=bucket_uri,
-            min_accuracy=min_accuracy,
-            min_digit_recall=min_digit_recall,
-            min_improvement=min_improvement,
         )
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)

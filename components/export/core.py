@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import DataError, RetryableError
-from components.export import limits, provenance, rematch, verdict
+from components.export import provenance, rematch, verdict
 from components.registry.files import describe, tree_hash
 from components.registry.publishing import ChampionMovedError, publish
 from components.registry.signing import SIGNING_KEY_VARIABLE
@@ -48,11 +48,10 @@ def export(
       DataError: the model or the evaluation is damaged, or the bucket's pointer or this version is.
       StorageError: the bucket is missing, refuses or does not answer.
     """
-    limits.check(bucket_uri=bucket_uri)
+    bucket = open_bucket(bucket_uri)
     judged = verdict.read(evaluation_dir)
     files = describe(model_dir)
     verdict.require_blessed(judged, tree_hash(files))
-    bucket = open_bucket(bucket_uri)
     signing_key = os.environ.get(SIGNING_KEY_VARIABLE) or None
     for _ in range(EVALUATIONS):
         facts = provenance.provenance(model_dir, judged)

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from components.errors import DataError
+from components.errors import DataError, UsageError
 from components.export.verdict import Verdict, from_facts
 from components.json_objects import JsonObject
 from components.registry.publishing import ChampionMovedError
@@ -32,15 +32,15 @@ def evaluate_again(
     from components.dataset import Dataset
     from components.judging import contest
     from components.judging.evaluation import facts
-    from components.judging.gate import Thresholds
+    from components.judging.thresholds import Thresholds
 
     dataset = Dataset.open(str(dataset_dir))
     evaluated_on = earlier.facts.get("dataset_fingerprint")
     if dataset.fingerprint != evaluated_on:
         raise DataError(f"dataset {dataset.fingerprint} is not the one evaluated on, {evaluated_on}")
     try:
-        thresholds = Thresholds(**earlier.facts["thresholds"])
-    except (KeyError, TypeError):
-        raise DataError("evaluation.json: thresholds must be min_accuracy, min_digit_recall, …") from None
+        thresholds = Thresholds.read(earlier.facts.get("thresholds", {}), "evaluation.json: thresholds")
+    except UsageError as error:
+        raise DataError(str(error)) from None
     evaluation = contest.hold(dataset, str(model_dir), bucket, thresholds)
     return from_facts(JsonObject(facts(evaluation), "the new evaluation"))

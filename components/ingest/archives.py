@@ -16,7 +16,7 @@ from tensorflow_datasets.core.download import download_manager as tfds_download
 
 from components.errors import DataError
 from components.ingest import idx
-from components.ingest.limits import TEST_ROWS, TRAIN_ROWS
+from components.ingest.settings import TEST_ROWS, TRAIN_ROWS
 
 NonMatchingChecksumError = tfds_download.NonMatchingChecksumError
 

@@ -6,82 +6,55 @@ from pathlib import Path
 
 from components import dataset as artifact
 from components.errors import StorageError
-from components.ingest import archives, augment, download, idx, limits, mirrors
+from components.ingest import archives, augment, download, idx, mirrors
+from components.ingest.settings import Settings
 
 _BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 
-def ingest(
-    *,
-    dataset: str,
-    mirror: str,
-    pixel_scale: float,
-    validation_rows: int,
-    holdout: bool,
-    augment_factor: int,
-    data_version: str,
-    data_dir: str | Path,
-) -> artifact.Facts:
+def ingest(settings: Settings, data_dir: str | Path) -> artifact.Facts:
     """Verifies, checks and normalises a dataset, and writes it as a dataset artifact.
 
     Args:
-      dataset: TFDS name: mnist, fashion_mnist or kmnist.
-      mirror: a directory, gs://bucket/prefix or http(s)://base that holds the four archives; empty
-        for the bundled copy or, when there is none, for TFDS's own source.
-      pixel_scale: what pixels 0..255 are divided by.
-      validation_rows: how many of the last training rows validate.
-      holdout: whether those rows are kept out of training.
-      augment_factor: how often each training row is there: once as it is, further times shifted by up
-        to 2 pixels and rotated by up to 10 degrees. Validation rows are not augmented.
-      data_version: the caller's name for what the source holds now; changes nothing in the artifact, but a
-        platform's cache takes it for another task.
+      settings: which dataset, from where, and how it is split. `data_version` changes nothing in the
+        artifact, but a platform's cache takes it for another task.
       data_dir: where the artifact goes; made if it doesn't exist. Untouched unless every check passes.
 
     Raises:
-      UsageError: a parameter is out of its range.
       StorageError: the archives cannot be had, or the artifact cannot be written.
       DataError: an archive is not what its registered checksum or its format says.
     """
-    limits.check(
-        dataset=dataset,
-        mirror=mirror,
-        pixel_scale=pixel_scale,
-        validation_rows=validation_rows,
-        holdout=holdout,
-        augment_factor=augment_factor,
-    )
-    validation_rows, augment_factor = int(validation_rows), int(augment_factor)
     started = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
-            source, arrays = _load(dataset, mirror, Path(scratch))
+            source, arrays = _load(settings.dataset, settings.mirror, Path(scratch))
     except OSError as error:
-        where = error.filename or mirror or dataset
+        where = error.filename or settings.mirror or settings.dataset
         raise StorageError(f"{where}: {error.strerror or error}") from error
     duplicates = idx.shared_images(arrays["train_data"], arrays["test_data"])
     print(
-        f"ingest: {dataset} from {source}: {len(arrays['train_data'])} training and "
+        f"ingest: {settings.dataset} from {source}: {len(arrays['train_data'])} training and "
         f"{len(arrays['test_data'])} test images verified, {duplicates} in both"
     )
-    trained = limits.training_rows(validation_rows, holdout, augment_factor=1)
+    kept, copies = settings.distinct_training_rows, settings.augment_factor
     facts = artifact.write(
         data_dir,
-        name=dataset,
+        name=settings.dataset,
         source=source,
-        pixel_scale=pixel_scale,
-        validation_rows=validation_rows,
-        holdout=holdout,
-        augment_factor=augment_factor,
-        images=augment.repeated_images(arrays["train_data"], trained, augment_factor),
-        labels=augment.repeated_labels(arrays["train_labels"], trained, augment_factor),
+        pixel_scale=settings.pixel_scale,
+        validation_rows=settings.validation_rows,
+        holdout=settings.holdout,
+        augment_factor=copies,
+        images=augment.repeated_images(arrays["train_data"], kept, copies),
+        labels=augment.repeated_labels(arrays["train_labels"], kept, copies),
         test_images=arrays["test_data"],
         test_labels=arrays["test_labels"],
         duplicates=duplicates,
     )
     print(
         f"ingest: rows {facts['train_rows']} to train, {facts['validation_rows']} to validate, "
-        f"pixels / {pixel_scale:g}, fingerprint {facts['fingerprint'][:12]}, "
-        f"{f'data version {data_version}, ' if data_version else ''}"
+        f"pixels / {settings.pixel_scale:g}, fingerprint {facts['fingerprint'][:12]}, "
+        f"{f'data version {settings.data_version}, ' if settings.data_version else ''}"
         f"{time.perf_counter() - started:.1f} s"
     )
     return facts

@@ -34,7 +34,7 @@ def gather(mirror: str, archives: Iterable[Archive], scratch_dir: Path) -> Path:
     """Returns a directory that holds the archives of a mirror, as found: not verified yet.
 
     Args:
-      mirror: a directory, file://, http(s):// or gs://; checked by `limits.check`.
+      mirror: a directory, file://, http(s):// or gs://; checked by `Settings`.
       archives: what it must hold, by file name.
       scratch_dir: where a remote mirror's archives are copied to.
 

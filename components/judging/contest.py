@@ -15,6 +15,7 @@ from components.errors import DataError
 from components.judging import gate
 from components.judging.evaluation import Evaluation, Rival, reason
 from components.judging.scores import predicted_digits, score
+from components.judging.thresholds import Thresholds
 from components.model import serving
 from components.model.graph_check import check_graph
 from components.registry import reading
@@ -24,7 +25,7 @@ from components.storage.bucket import Bucket
 BATCH_ROWS = 1_000  # rows that the serving signature takes at once, which bounds its memory
 
 
-def hold(dataset: Dataset, model_dir: str, bucket: Bucket, thresholds: gate.Thresholds) -> Evaluation:
+def hold(dataset: Dataset, model_dir: str, bucket: Bucket, thresholds: Thresholds) -> Evaluation:
     """Scores the challenger in `model_dir` and the bucket's champion on all test rows, and applies the gate.
 
     The champion's stored figures are not trusted: its files are verified, its graph is checked, it is scored.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.judging.scores import Scores
+from components.judging.thresholds import Thresholds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +29,6 @@ class Comparison:
     won: int
     lost: int
     p_value: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
-    """What the gate asks for; fractions, 0..1."""
-
-    min_accuracy: float
-    min_digit_recall: float
-    min_improvement: float
 
 
 def rules(challenger: Scores, champion: Scores | None, thresholds: Thresholds) -> list[Rule]:

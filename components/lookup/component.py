@@ -9,6 +9,7 @@ from kfp import dsl
 def lookup(
     dataset_fingerprint: str,
     bucket_uri: str,
+    settings: dsl.OutputPath(dict),  # type: ignore[valid-type]  # KFP's way to return a dict beside the answer
     skip_unchanged: bool,
     model_style: str,
     hidden_units: List[int],  # noqa: UP006
@@ -18,36 +19,28 @@ def lookup(
     seed: int,
     precision: str,
 ) -> bool:
-    """Says whether there is anything to train: the same may have been published already.
+    """Says whether there is anything to train, and with which settings.
 
     Args:
         dataset_fingerprint: Of the dataset artifact, from ingest.
         bucket_uri: Bucket that is searched; gs://bucket/prefix or a directory.
-        skip_unchanged: Whether to search at all; if not, there is always something to train.
-        model_style: As train has it; so are the others.
-        hidden_units: Sizes of the relu layers; [] for the notebook's.
-        epochs: Passes over the training rows.
-        batch_size: Rows per optimiser update.
-        learning_rate: RMSprop step size.
-        seed: First weights and row order are functions of it.
-        precision: What is computed in.
+        settings: Train's parameters, checked and written out, for train to take whole.
 
     Returns:
-        False if a model of this data, this code and these parameters is published.
+        False if a model of this data, this code and these settings is published.
     """
+    given = dict(locals())  # each parameter by its name
+
     from components.errors import reported
     from components.lookup import core
+    from components.lookup.settings import Settings
+    from components.train.settings import Settings as TrainSettings
 
     with reported():
         return core.lookup(
+            Settings.among(given),
+            TrainSettings.among(given),
             dataset_fingerprint=dataset_fingerprint,
             bucket_uri=bucket_uri,
-            skip_unchanged=skip_unchanged,
-            model_style=model_style,
-            hidden_units=hidden_units,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-            precision=precision,
+            settings_path=settings,
         )

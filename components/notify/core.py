@@ -5,7 +5,8 @@ import os
 import urllib.parse
 from typing import Any
 
-from components.notify import limits, webhook
+from components.notify import webhook
+from components.notify.settings import VARIABLE
 
 _SLACK_HOST = "hooks.slack.com"  # refuses fields that it does not know
 _ERROR_LIMIT = 500
@@ -46,7 +47,7 @@ def notify(*, state: str, run: str, error_message: str, notify_webhook: str) -> 
 
 def _address(notify_webhook: str) -> str:
     """Returns where to post, "" for nowhere; says so where it was meant to be somewhere."""
-    variable = limits.VARIABLE.fullmatch(notify_webhook)
+    variable = VARIABLE.fullmatch(notify_webhook)
     url = os.environ.get(variable[1], "").strip() if variable else notify_webhook
     if webhook.is_address(url):
         return url

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from components.dataset import forget_pages, read_ahead
 from components.train.cluster import Cluster
+from components.train.settings import Settings
 
 CHUNK_STEPS = 200  # a fifth of a second on two cores
 SCORE_ROWS = 10_000  # rows that are scored at once, which bounds the memory for activations
@@ -58,9 +59,7 @@ class Trainer:
       model: float32 [N, 784] to probabilities float32 [N, 10], made in the scope of `cluster`.
       images: float32 [N, 784].
       labels: integers [N] in 0..9.
-      batch_size: rows per optimiser update; the last batch of an epoch may be smaller, and is trained on.
-      learning_rate: RMSprop step size.
-      seed: every epoch's order is a function of it.
+      settings: how to train; the last batch of an epoch may be smaller than the others, and is trained on.
       resident_bytes: rows of at most so many bytes stay on the device, others are streamed to it.
       cluster: what to compute with; a batch is split over its replicas.
     """
@@ -71,30 +70,27 @@ class Trainer:
         images: NDArray[np.float32],
         labels: NDArray[Any],
         *,
-        batch_size: int,
-        learning_rate: float,
-        seed: int,
+        settings: Settings,
         resident_bytes: int,
         cluster: Cluster,
     ) -> None:
         self.model = model
-        self.learning_rate = learning_rate
+        self.settings = settings
         self._cluster = cluster
         with cluster.scope():
-            self.optimizer = _optimizer(model, learning_rate)
+            self.optimizer = _optimizer(model, settings.learning_rate)
         self._images, self._labels = images, labels
-        self._batch_size = batch_size
-        self._seed = seed
-        self.steps_per_epoch = -(-len(labels) // batch_size)
-        self._chunk_steps = max(1, min(CHUNK_STEPS, resident_bytes // (batch_size * images[:1].nbytes)))
+        self.steps_per_epoch = -(-len(labels) // settings.batch_size)
+        batch_bytes = settings.batch_size * images[:1].nbytes
+        self._chunk_steps = max(1, min(CHUNK_STEPS, resident_bytes // batch_bytes))
         rows = fitting_rows(images, labels, resident_bytes)
         self._resident = self._on_device(*rows) if rows else None
         self._run_steps = self._run_steps_here if cluster.strategy is None else self._run_steps_everywhere
 
     def run_epoch(self, progress: Progress) -> Iterator[Progress]:
         """Runs what is left of `progress`'s epoch; yields how far it is after every chunk of steps."""
-        order = epoch_order(len(self._labels), self._seed, progress.epoch)
-        batches, weights = _batches(order, self._batch_size, self._cluster.replicas)
+        order = epoch_order(len(self._labels), self.settings.seed, progress.epoch)
+        batches, weights = _batches(order, self.settings.batch_size, self._cluster.replicas)
         for first in range(progress.step, self.steps_per_epoch, self._chunk_steps):
             last = min(first + self._chunk_steps, self.steps_per_epoch)
             if self._resident:

@@ -72,9 +72,10 @@ class Run:
     def _finish_epoch(self, started: float) -> curves.Epoch:
         scores = self.trainer.epoch_scores(self.progress)
         if not math.isfinite(scores.loss):
+            rate = self.trainer.settings.learning_rate
             raise DataError(
-                f"loss became {scores.loss} in epoch {self.progress.epoch} with "
-                f"learning_rate={self.trainer.learning_rate:g}: must stay finite; nothing is exported"
+                f"loss became {scores.loss} in epoch {self.progress.epoch} with learning_rate={rate:g}: "
+                "must stay finite; nothing is exported"
             )
         validation = loop.score(self.trainer.model, *self.validation)
         epoch = curves.Epoch(

@@ -16,7 +16,6 @@ from components.errors import UsageError
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
 # Tasks in another component's image: components too small for one of their own, and an export that evaluates.
 GUESTS = {"lookup": "export", "notify": "export", "export-2": "evaluate"}
-TASKS = (*COMPONENTS, *GUESTS)
 WINGS = ("storage", "registry", "model", "judging")  # in every image; the Dockerfile's stage `shared`
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +111,7 @@ def code_sha256(component: str, checkout: Path = CHECKOUT) -> str:
 
 def _sources(component: str, checkout: Path) -> Iterator[Path]:
     yield from (checkout / "components").glob("*.py")
+    yield from (checkout / "components" / "train").glob("settings.py")  # lookup reads it
     for wing in WINGS:
         yield from (checkout / "components" / wing).glob("*.py")
     for inhabitant in (component, *(guest for guest, host in GUESTS.items() if host == component)):

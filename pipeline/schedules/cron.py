@@ -6,68 +6,45 @@ Kubeflow Pipelines wants six fields, seconds first, and takes five in silence: `
 at minute 2. Vertex AI wants five and the zone in front. What cron readers disagree on is refused.
 """
 
-import dataclasses
 import datetime
 import difflib
 import functools
+import heapq
 import itertools
 import re
 import zoneinfo
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cronsim import CronSim, CronSimError
 
 from components.errors import UsageError
 
-_MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
-_WEEKDAYS = {"SUN": 0, "MON": 1, "TUE": 2, "WED": 3, "THU": 4, "FRI": 5, "SAT": 6}
-_LONGEST_MONTH = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),
     ("day of month", 1, 31, {}),
-    ("month", 1, 12, _MONTHS),
-    ("weekday", 0, 6, _WEEKDAYS),
+    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
+    ("weekday", 0, 6, {name: number for number, name in enumerate(_WEEKDAYS)}),
 )
-_PART = re.compile(r"(?P<any>\*)?(?:(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:/(?P<step>\d+))?", re.ASCII)
+# What every reader takes alike: no L, #, ?, no * beside other values, no step from a single one.
+_NUMBERS = r"\d+(-\d+(/\d+)?)?"
+_FORM = re.compile(rf"\*(/\d+)?|{_NUMBERS}(,{_NUMBERS})*", re.ASCII)
+_ANY_TIME = datetime.datetime(2000, 1, 1)  # for what holds whenever one starts
+_DAY = datetime.timedelta(days=1)  # no clock was ever moved by more
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Cron:
-    """A checked five-field expression; names are already numbers, Sunday is 0."""
+    """A checked five-field expression, which is its own text: names are already numbers, Sunday is 0."""
 
     text: str
-    minutes: tuple[int, ...]
-    hours: tuple[int, ...]
-    days: tuple[int, ...]
-    months: tuple[int, ...]
-    weekdays: tuple[int, ...]
-
-    @property
-    def _restricts_days(self) -> bool:
-        return not self.text.split()[2].startswith("*")
-
-    @property
-    def _restricts_weekdays(self) -> bool:
-        return not self.text.split()[4].startswith("*")
-
-    def falls_on(self, day: datetime.date) -> bool:
-        """True if the expression fires on that day; day of month *or* weekday when both are given."""
-        if day.month not in self.months:
-            return False
-        on_day, on_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
-        if self._restricts_days and self._restricts_weekdays:
-            return on_day or on_weekday
-        return on_day and on_weekday
-
-    def never_fires(self) -> bool:
-        """True for a day that no chosen month has, such as 30 February."""
-        return not self._restricts_weekdays and all(
-            day > _LONGEST_MONTH[month] for day, month in itertools.product(self.days, self.months)
-        )
 
     def is_frequent(self) -> bool:
         """True if two fire times can be less than an hour apart."""
-        return len(self.minutes) > 1
+        return len(CronSim(self.text, _ANY_TIME).minutes) > 1
 
     def for_kfp(self) -> str:
         """Six fields: at second 0. The zone is the cluster's and cannot be written here."""
@@ -87,30 +64,41 @@ class Cron:
           zone: where the expression's wall clock hangs.
           after: an aware datetime.
         """
-        day = after.astimezone(zone).date()
-        while not self.never_fires():
-            if self.falls_on(day):
-                yield from (instant for instant in self._instants(day, zone) if instant > after)
-            day += datetime.timedelta(days=1)
+        fired = self._instants(zone, after, reverse=False)
+        return (instant.astimezone(zone) for instant in fired if instant > after)
 
-    def _instants(self, day: datetime.date, zone: zoneinfo.ZoneInfo) -> list[datetime.datetime]:
-        """Returns the day's fire times in the order in which they pass."""
-        walls = (
-            datetime.datetime.combine(day, datetime.time(*at))
-            for at in itertools.product(self.hours, self.minutes)
-        )
-        instants = {
-            instant.astimezone(datetime.UTC)
-            for wall, fold in itertools.product(walls, (0, 1))
-            if _exists(instant := wall.replace(tzinfo=zone, fold=fold))
-        }
-        return [instant.astimezone(zone) for instant in sorted(instants)]
+    def latest_fire_time(self, zone: zoneinfo.ZoneInfo, until: datetime.datetime) -> datetime.datetime:
+        """Returns the last fire time that is not later than `until`, in `zone`."""
+        fired = self._instants(zone, until, reverse=True)
+        return next(instant.astimezone(zone) for instant in fired if instant <= until)
+
+    def _instants(
+        self, zone: zoneinfo.ZoneInfo, moment: datetime.datetime, *, reverse: bool
+    ) -> Iterator[datetime.datetime]:
+        """Yields, in UTC and in order, the fire times from a day on the near side of `moment` on.
+
+        First showings of the wall times are in order, and so are second ones; most are the same instant.
+        """
+        start = _wall(moment, zone) + (_DAY if reverse else -_DAY)
+        showings = (self._showings(zone, start, fold, reverse=reverse) for fold in (0, 1))
+        return (instant for instant, _ in itertools.groupby(heapq.merge(*showings, reverse=reverse)))
+
+    def _showings(
+        self, zone: zoneinfo.ZoneInfo, start: datetime.datetime, fold: int, *, reverse: bool
+    ) -> Iterator[datetime.datetime]:
+        """Yields when the zone's clock shows each wall time for the first (fold 0) or last (fold 1) time.
+
+        cronsim names wall times only: left to itself it does on clock changes what Debian's cron does.
+        """
+        for wall in CronSim(self.text, start, reverse):
+            instant = wall.replace(tzinfo=zone, fold=fold).astimezone(datetime.UTC)
+            if _wall(instant, zone) == wall:  # else the clock skips it
+                yield instant
 
 
-def _exists(instant: datetime.datetime) -> bool:
-    """False for a wall time that the zone's clock skips."""
-    there_and_back = instant.astimezone(datetime.UTC).astimezone(instant.tzinfo)
-    return there_and_back.replace(tzinfo=None) == instant.replace(tzinfo=None)
+def _wall(instant: datetime.datetime, zone: zoneinfo.ZoneInfo) -> datetime.datetime:
+    """Returns what the zone's clock shows."""
+    return instant.astimezone(zone).replace(tzinfo=None)
 
 
 def parse(text: str, *, where: str = "cron", allow_frequent: bool = False) -> Cron:
@@ -125,75 +113,61 @@ def parse(text: str, *, where: str = "cron", allow_frequent: bool = False) -> Cr
       UsageError: not five fields, a value outside its range, never fires, fires more often than hourly, or
         the targets would read it differently.
     """
+    reason = _refusal(text.split(), allow_frequent=allow_frequent)
+    if reason:
+        raise UsageError(f"{where}={text!r}: {reason}")
+    return Cron(" ".join(_numbers(text.split())))
 
-    def refused(reason: str) -> UsageError:
-        return UsageError(f"{where}={text!r}: {reason}")
 
-    fields = text.split()
-    if len(fields) != len(_FIELDS):
+def _refusal(words: list[str], *, allow_frequent: bool) -> str | None:
+    """Returns why these fields are not accepted."""
+    if len(words) != len(_FIELDS):
         names = ", ".join(name for name, *_ in _FIELDS)
-        raise refused(f"must have five fields ({names}), not {len(fields)}")
-    numbers = [_named(field, names) for field, (*_, names) in zip(fields, _FIELDS, strict=True)]
-    values = []
-    for field, (name, low, high, _) in zip(numbers, _FIELDS, strict=True):
-        try:
-            values.append(_values(field, low, high))
-        except ValueError as error:
-            raise refused(f"{name} {field!r} {error}") from None
-    cron = Cron(" ".join(numbers), *values)
-    stepped, other = _stepped_star(numbers[2], numbers[4]), {numbers[2], numbers[4]}
-    if stepped and "*" not in other:
-        raise refused(
-            f"{stepped!r} beside another day restriction means *and* to one target and *or* to the other"
-        )
-    if cron.never_fires():
-        raise refused("never fires: no chosen month has that day")
-    if cron.is_frequent() and not allow_frequent:
-        raise refused("fires more often than hourly; set allow_frequent: true if that is meant")
-    return cron
+        return f"must have five fields ({names}), not {len(words)}"
+    fields = _numbers(words)
+    for field, (name, low, high, _) in zip(fields, _FIELDS, strict=True):
+        if wrong := _wrong_in(field, low, high):
+            return f"{name} {field!r} {wrong}"
+    stepped = next((field for field in (fields[2], fields[4]) if "*/" in field), None)
+    if stepped and "*" not in (fields[2], fields[4]):
+        return f"{stepped!r} beside another day restriction means *and* to one target and *or* to the other"
+    try:
+        CronSim(" ".join(fields), _ANY_TIME)
+    except CronSimError as error:  # of what has passed so far it refuses nothing else
+        return f"never fires: no chosen month has that day ({error})"
+    if Cron(" ".join(fields)).is_frequent() and not allow_frequent:
+        return "fires more often than hourly; set allow_frequent: true if that is meant"
+    return None
 
 
-def _stepped_star(*fields: str) -> str | None:
-    return next((field for field in fields if "*/" in field), None)
+def _numbers(words: list[str]) -> list[str]:
+    """Returns the fields with JAN..DEC and SUN..SAT as numbers; an unknown word is left to be refused."""
+    return [_numbered(word, names) for word, (*_, names) in zip(words, _FIELDS, strict=True)]
 
 
-def _named(field: str, names: dict[str, int]) -> str:
-    """Returns the field with JAN..DEC or SUN..SAT as numbers; an unknown word is left for the range check."""
+def _numbered(field: str, names: dict[str, int]) -> str:
     return re.sub(r"[A-Za-z]+", lambda word: str(names.get(word[0].upper(), word[0])), field)
 
 
-def _values(field: str, low: int, high: int) -> tuple[int, ...]:
-    """Returns the sorted values of one field.
-
-    Raises:
-      ValueError: what is wrong with it, for the end of a sentence.
-    """
-    found: set[int] = set()
+def _wrong_in(field: str, low: int, high: int) -> str | None:
+    """Returns what is wrong with one field, for the end of a sentence."""
+    if not _FORM.fullmatch(field):
+        return f"must be *, */step, or numbers from {low} to {high} and ranges of them, as in 1,3-5 or 2-6/2"
     for part in field.split(","):
-        found.update(_part_values(part, low, high))
-    if "*" in field and field.count(","):
-        raise ValueError("mixes * with other values")
-    return tuple(sorted(found))
+        values, _, step = part.partition("/")
+        first, last = (low, high) if values == "*" else _ends(values)
+        if not low <= first <= high or not low <= last <= high:
+            return f"must be from {low} to {high}" + (" (Sunday is 0)" if high == 6 else "")
+        if last < first:
+            return "is a range that ends before it starts"
+        if step and not 1 <= int(step) <= last - first:
+            return f"must step by 1 to {last - first}"
+    return None
 
 
-def _part_values(part: str, low: int, high: int) -> range:
-    match = _PART.fullmatch(part)
-    if match is None or bool(match["any"]) == bool(match["first"]):
-        raise ValueError(f"must be *, numbers from {low} to {high}, ranges or steps")
-    first = low if match["any"] else int(match["first"])
-    last = high if match["any"] else int(match["last"] or first)
-    if not low <= first <= high or not low <= last <= high:
-        raise ValueError(f"must be from {low} to {high}" + (" (Sunday is 0)" if high == 6 else ""))
-    if last < first:
-        raise ValueError("is a range that ends before it starts")
-    if match["step"] is None:
-        return range(first, last + 1)
-    step = int(match["step"])
-    if first == last:
-        raise ValueError("steps from a single value; write a range before the step")
-    if not 1 <= step <= last - first:
-        raise ValueError(f"must step by 1 to {last - first}")
-    return range(first, last + 1, step)
+def _ends(values: str) -> tuple[int, int]:
+    first, _, last = values.partition("-")
+    return int(first), int(last or first)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -138,18 +139,9 @@ def _place(environment: RemoteEnvironment) -> dict[str, str | None]:
 def fire_times(schedule: ScheduleFile, after: datetime.datetime, count: int) -> list[datetime.datetime]:
     """Returns the next `count` fire times in the schedule's zone."""
     times = schedule.expression().fire_times(zone_named(schedule.time_zone), after)
-    return [next(times) for _ in range(count)]
+    return list(itertools.islice(times, count))
 
 
 def latest_fire_time(schedule: ScheduleFile, now: datetime.datetime) -> datetime.datetime:
-    """Returns the last fire time that is not later than `now`."""
-    zone, expression = zone_named(schedule.time_zone), schedule.expression()
-    for days in (2, 40, 400, 3300):  # a leap day can be eight years back, 2096 to 2104
-        latest = None
-        for fired in expression.fire_times(zone, now - datetime.timedelta(days=days)):
-            if fired > now:
-                break
-            latest = fired
-        if latest:
-            return latest
-    raise UsageError(f"{schedule.path}: cron={schedule.cron!r}: has not fired in nine years")
+    """Returns the last fire time that is not later than `now`, in the schedule's zone."""
+    return schedule.expression().latest_fire_time(zone_named(schedule.time_zone), now)

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 from typing import Any
 
-from components.train.styles import NOTEBOOK_HIDDEN_UNITS
+from components.train.settings import NOTEBOOK_HIDDEN_UNITS
 from tests.benchmarks.parameters import pipeline_parameters
 from tests.benchmarks.rounds import Result, interleaved, job
 from tests.benchmarks.rows import Row, skipped

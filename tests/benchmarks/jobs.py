@@ -35,10 +35,11 @@ class EpochClock(io.TextIOBase):
 def ingest(parameters: dict[str, Any], data_dir: str) -> dict[str, Any]:
     """Runs ingest's core."""
     from components.ingest import core
+    from components.ingest.settings import Settings
 
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        core.ingest(data_dir=data_dir, **_share(core.ingest, parameters))
+        core.ingest(Settings.among(parameters), data_dir)
     return {"seconds": time.perf_counter() - started, "peak_bytes": _peak_bytes()}
 
 
@@ -73,6 +74,7 @@ def synthetic(data_dir: str, rows: int) -> dict[str, Any]:
 def ours(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
     """Runs train's core: model, epochs, validation after each, and the SavedModel."""
     from components.train import core
+    from components.train.settings import Execution, Settings
 
     with tempfile.TemporaryDirectory() as scratch:
         outputs = {
@@ -82,7 +84,11 @@ def ours(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
         }
         clock = EpochClock()
         with contextlib.redirect_stdout(clock):
-            core.train(**outputs | {"dataset_dir": dataset_dir} | _share(core.train, parameters))
+            core.train(
+                Settings.among(parameters),
+                Execution.among(parameters),
+                **outputs | {"dataset_dir": dataset_dir},
+            )
         whole = time.perf_counter() - clock.started
     return {"epochs": clock.ends, "whole": whole, "peak_bytes": _peak_bytes()}
 
@@ -114,12 +120,13 @@ def fit(parameters: dict[str, Any], dataset_dir: str) -> dict[str, Any]:
 
     from components.dataset import Dataset
     from components.train import models
+    from components.train.settings import Settings
 
     dataset = Dataset.open(dataset_dir)
     images, labels, *validation = (np.array(part) for part in (*dataset.train(), *dataset.validation()))
     clock = EpochClock()
     ticks = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: clock.write("epoch "))
-    model = models.build(parameters["model_style"], parameters["hidden_units"], parameters["seed"])
+    model = models.build(Settings.among(parameters))
     model.compile(
         optimizer=keras.optimizers.RMSprop(learning_rate=parameters["learning_rate"]),
         loss=keras.losses.SparseCategoricalCrossentropy(),
@@ -226,11 +233,6 @@ def jax(hidden_units: list[int], parameters: dict[str, Any], dataset_dir: str) -
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     job.__name__: job for job in (ingest, synthetic, ours, saving, fit, matmul, torch, jax)
 }
-
-
-def _share(function: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Returns those of the pipeline's parameters that `function` takes."""
-    return {name: parameters[name] for name in inspect.signature(function).parameters if name in parameters}
 
 
 def _peak_bytes() -> int:

@@ -2,37 +2,39 @@
 
 import importlib
 import inspect
+import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any  # as faces have it
 
 import pytest
 
+from components.judging.thresholds import Thresholds
+from components.parameters import REQUIRED, Parameters
+from components.train import settings as train_settings
 from pipeline import dag
 from pipeline.compile.documents import local_spec
 from pipeline.images.references import COMPONENTS as IMAGES
 from pipeline.images.references import GUESTS, component_of, image_of
+from pipeline.inputs import Kind
 
 TASKS = (*IMAGES, *GUESTS)
 COMPONENTS = sorted({component_of(task) for task in TASKS})
 
-# How a face's artifacts reach its core as paths.
-PATHS = {
-    "data": {"data_dir", "dataset_dir"},
-    "model": {"model_dir"},
-    "curves": {"curves_path"},
-    "events": {"events_dir"},
-    "report": {"report_path"},
-    "evaluation": {"evaluation_dir"},
-    "published": {"published_dir"},
-    "status": {"state", "run", "error_message"},
-    "metrics": set(),
-    "confusion": set(),
-}
+
+def settings(component: str) -> list[Kind]:
+    """The parameters that a component declares: every `Parameters` class of its settings module."""
+    if component == "evaluate":
+        return [Thresholds]
+    module = importlib.import_module(f"components.{component}.settings")
+    return [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Parameters) and kind.__module__ == module.__name__
+    ]
 
 
-FROM_A_TASK = {"dataset_fingerprint"}  # parameters that another task returns
-DOES_NOT_CHANGE_THE_MODEL = {"resident_bytes", "checkpoint_uri"}  # parameters that lookup need not compare
-PLACES = {"dataset_dir", "model_dir", "curves_path", "events_dir"}
+READ_BY_OTHERS = {"bucket_uri"}  # export's; lookup and evaluate take it too
+TAKES_WHOLE = {"train": train_settings.Settings}  # as one dict, from lookup, whose face takes them singly
 
 
 def face(component: str) -> Callable[..., Any]:
@@ -51,38 +53,36 @@ def names(function: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_a_face_hands_its_core_exactly_its_parameters(component: str) -> None:
-    artifacts = names(face(component)) & set(PATHS)
-    values = names(face(component)) - set(PATHS)
-    paths = names(core(component)) - values
-    assert names(core(component)) >= values
-    assert paths <= set().union(*(PATHS[artifact] for artifact in artifacts))
-    assert len(paths) == sum(len(PATHS[artifact]) for artifact in artifacts - {"data"}) + (
-        "data" in artifacts
-    )
+def values(component: str) -> dict[str, Any]:
+    """What the face takes one by one, name to annotation, artifacts and what tasks return left out."""
+    declared = {name for kind in dag.INPUTS for name in kind.names()}
+    hints = inspect.signature(face(component)).parameters
+    return {name: parameter.annotation for name, parameter in hints.items() if name in declared}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_no_face_or_core_has_a_default(component: str) -> None:
-    for function in (face(component), core(component)):
-        for parameter in inspect.signature(function).parameters.values():
-            assert parameter.default is inspect.Parameter.empty, f"{function}: {parameter}"
+def test_a_face_takes_exactly_the_parameters_that_its_component_declares(component: str) -> None:
+    kinds = [kind for kind in settings(component) if kind is not TAKES_WHOLE.get(component)]
+    if component == "lookup":
+        kinds.append(train_settings.Settings)
+    expected = {declared.name: declared.kind for kind in kinds for declared in kind.declarations()}
+    found = values(component)
+    assert set(found) - READ_BY_OTHERS == set(expected) - READ_BY_OTHERS
+    for name in expected:
+        assert (typing.get_origin(found[name]) or found[name]) == (
+            typing.get_origin(expected[name]) or expected[name]
+        ), name
+        assert typing.get_args(found[name]) == typing.get_args(expected[name]), name
 
 
-def test_lookup_compares_every_parameter_of_train_that_changes_the_model() -> None:
-    compared = names(core("lookup"))
-    assert names(core("train")) - PLACES - DOES_NOT_CHANGE_THE_MODEL <= compared
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_face_has_a_default(component: str) -> None:
+    for parameter in inspect.signature(face(component)).parameters.values():
+        assert parameter.default is inspect.Parameter.empty, parameter
 
 
 def test_a_guest_lives_in_a_real_image() -> None:
     assert {image_of(task) for task in TASKS} == set(IMAGES)
-
-
-@pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "lookup"])
-def test_a_components_check_takes_its_own_parameters_only(component: str) -> None:
-    check = importlib.import_module(f"components.{component}.limits").check
-    assert names(check) <= names(core(component))
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -99,13 +99,23 @@ def test_the_dag_passes_every_parameter_of_every_component_under_its_own_name() 
         tasks |= component.get("dag", {}).get("tasks", {})
     for task in TASKS:
         passed = tasks[task]["inputs"].get("parameters", {})
-        assert set(passed) - {"status"} == names(face(component_of(task))) - set(PATHS)
-        for name in set(passed) - {"status", *FROM_A_TASK}:
+        own = values(component_of(task))
+        assert set(own) <= set(passed)
+        for name in own:
             assert passed[name]["componentInputParameter"].removeprefix("pipelinechannel--") == name
     groups = {"exit-handler-1", "condition-2", "condition-3", "condition-4"}
     assert set(dag.RESOURCES) == set(TASKS) == set(tasks) - groups
 
 
-def test_every_pipeline_parameter_is_used_by_a_component() -> None:
-    used = set().union(*(names(face(component)) - set(PATHS) for component in COMPONENTS)) - FROM_A_TASK
-    assert set(local_spec()["root"]["inputDefinitions"]["parameters"]) == used
+def test_the_pipelines_inputs_are_the_declared_parameters() -> None:
+    inputs = local_spec()["root"]["inputDefinitions"]["parameters"]
+    declared = {each.name: each for kind in dag.INPUTS for each in kind.declarations()}
+    assert set(inputs) == set(declared) == set().union(*(values(component) for component in COMPONENTS))
+    for name, declaration in declared.items():
+        assert inputs[name]["description"] == declaration.help
+        assert inputs[name].get("defaultValue", REQUIRED) == declaration.default
+
+
+def test_no_parameter_is_declared_twice() -> None:
+    names = [name for kind in dag.INPUTS for name in kind.names()]
+    assert len(names) == len(set(names))

@@ -1,7 +1,5 @@
 """The images themselves: what they hold, whom they run as, and each component alone on real data."""
 
-import importlib
-import inspect
 import json
 import os
 import subprocess
@@ -15,7 +13,6 @@ import pytest
 import yaml
 
 from components import revision
-from pipeline import dag
 from pipeline.images import build, inventory, references
 from pipeline.local import containers, docker_runner
 
@@ -141,13 +138,37 @@ def test_a_rebuild_of_the_same_code_is_the_same_image(
     }
 
 
-def core_arguments(component: str, **changes: Any) -> dict[str, Any]:
-    """A value for each parameter of the core: the DAG's default, or a path in the working folder."""
-    core = getattr(importlib.import_module(f"components.{component}.core"), component)
-    defaults = inspect.signature(dag.mnist_pipeline.pipeline_func).parameters
-    quick = {"validation_rows": 59_000, "hidden_units": [32], "epochs": 3, "min_accuracy": 0.5}
-    values = {name: defaults[name].default for name in defaults} | quick | {"min_digit_recall": 0.1} | changes
-    return {name: values.get(name, name) for name in inspect.signature(core).parameters}
+# Each component by hand, in a folder where the one before it has written.
+ALONE = {
+    "ingest": """
+from components.ingest import core
+from components.ingest.settings import Settings
+core.ingest(Settings(validation_rows=59_000), "data")
+""",
+    "train": """
+from components.train import core
+from components.train.settings import Execution, Settings
+core.train(
+    Settings(model_style="functional", hidden_units=[32], epochs=3), Execution(),
+    dataset_dir="data", model_dir="model", curves_path="curves.html", events_dir="events",
+)
+""",
+    "evaluate": """
+from components.evaluate import core
+from components.judging.thresholds import Thresholds
+core.evaluate(
+    Thresholds(min_accuracy=0.5, min_digit_recall=0.1), dataset_dir="data", model_dir="model",
+    report_path="report.html", evaluation_dir="evaluation", bucket_uri="bucket",
+)
+""",
+    "export": """
+from components.export import core
+core.export(
+    dataset_dir="data", model_dir="model", evaluation_dir="evaluation", bucket_uri="bucket",
+    published_dir="published",
+)
+""",
+}
 
 
 def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, built: dict[str, str]) -> None:
@@ -156,13 +177,19 @@ def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, bui
         uid, gid = (12345, 0) if os.geteuid() == 0 else (os.getuid(), os.getgid())
         os.chown(directory, uid, gid)
         for component in references.COMPONENTS:
-            values = core_arguments(component, dataset_dir="data_dir", bucket_uri=f"{directory}/bucket")
-            code = f"from components.{component} import core; core.{component}(**{values!r})"
             user = f"{uid}:{gid}"
             assert (
-                run_in(engine, built[component], code, Path(directory), user=user, working_dir=directory) == 0
+                run_in(
+                    engine,
+                    built[component],
+                    ALONE[component],
+                    Path(directory),
+                    user=user,
+                    working_dir=directory,
+                )
+                == 0
             )
-        evaluation = json.loads(Path(directory, "evaluation_dir", "evaluation.json").read_text())
-        published = json.loads(Path(directory, "published_dir", "published.json").read_text())
+        evaluation = json.loads(Path(directory, "evaluation", "evaluation.json").read_text())
+        published = json.loads(Path(directory, "published", "published.json").read_text())
     assert (evaluation["rows"], evaluation["blessed"], published["promoted"]) == (10_000, True, True)
     assert evaluation["accuracy"] > 0.7

@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.compile.nodes import KfpNodes, VertexNodes
-from pipeline.environments import Environment, KfpEnvironment, VertexEnvironment
+from pipeline.environments import Environment, KfpEnvironment, KfpNodes, VertexEnvironment, VertexNodes
 from pipeline.platforms.opening import open_platform
 from pipeline.platforms.platform import DeclaredSchedule, Package, Platform, Submission
 from tests.fakes.kfp_server import KfpServer

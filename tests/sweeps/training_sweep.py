@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from components.ingest.core import ingest
-from components.train.styles import NOTEBOOK_HIDDEN_UNITS
+from components.ingest.settings import Settings
+from components.train.settings import NOTEBOOK_HIDDEN_UNITS
 
 CHECKOUT = Path(__file__).parents[2]
 RETRYABLE = 75
@@ -166,16 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="training-sweep-") as scratch:
         home = Path(scratch)
         dataset_dir = str(home / "data")
-        ingest(
-            dataset="mnist",
-            mirror="",
-            pixel_scale=255.0,
-            validation_rows=40_000,
-            holdout=True,
-            augment_factor=1,
-            data_version="",
-            data_dir=dataset_dir,
-        )
+        ingest(Settings(validation_rows=40_000), dataset_dir)
         for style in options.styles:
             parameters = {"epochs": EPOCHS.get(style, MORE_EPOCHS)}
             calm = Training(dataset_dir, home / f"{style}-calm", style, parameters)

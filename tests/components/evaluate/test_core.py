@@ -10,6 +10,7 @@ from components.errors import DataError, UsageError
 from components.evaluate import core
 from components.judging import contest
 from components.judging.evaluation import Evaluation
+from components.judging.thresholds import Thresholds
 from components.registry.publishing import publish
 from components.storage.opening import open_bucket
 from tests.conftest import TrainModel
@@ -18,18 +19,14 @@ from tests.conftest import TrainModel
 @pytest.fixture
 def evaluate(dataset_dir: str, tmp_path: Path) -> Any:
     def run(model_dir: Path, **changes: Any) -> Evaluation:
-        parameters: dict[str, Any] = {
-            "dataset_dir": dataset_dir,
-            "bucket_uri": str(tmp_path / "bucket"),
-            "min_accuracy": 0.5,
-            "min_digit_recall": 0.0,
-            "min_improvement": 0.0,
-        }
+        places = {"dataset_dir": dataset_dir, "bucket_uri": str(tmp_path / "bucket")}
+        thresholds = {"min_accuracy": 0.5, "min_digit_recall": 0.0, "min_improvement": 0.0}
         return core.evaluate(
+            Thresholds.among(thresholds | changes),
             model_dir=str(model_dir),
             report_path=str(tmp_path / "report.html"),
             evaluation_dir=str(tmp_path / "evaluation"),
-            **(parameters | changes),
+            **{name: changes.get(name, place) for name, place in places.items()},
         )
 
     return run

@@ -9,6 +9,7 @@ import pytest
 from components.errors import DataError, GateError
 from components.evaluate import core as evaluate_core
 from components.export import core
+from components.judging.thresholds import Thresholds
 from components.registry.files import hash_model
 from components.registry.publishing import publish
 from components.registry.reading import read_champion
@@ -32,14 +33,12 @@ class Run:
 
     def evaluate(self) -> None:
         evaluate_core.evaluate(
+            Thresholds(min_accuracy=0.1, min_digit_recall=0.0),
             dataset_dir=self.dataset_dir,
             model_dir=str(self.model_dir),
             report_path=str(self.directory / "report.html"),
             evaluation_dir=str(self.directory / "evaluation"),
             bucket_uri=self.bucket_uri,
-            min_accuracy=0.1,
-            min_digit_recall=0.0,
-            min_improvement=0.0,
         )
 
     def export(self) -> dict[str, Any] | None:

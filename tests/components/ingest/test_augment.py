@@ -8,6 +8,7 @@ import pytest
 from components import dataset
 from components.dataset import Dataset, RawImages
 from components.ingest import augment, core
+from components.ingest.settings import Settings
 from components.model import contract
 from tests.conftest import FEW_ROWS, TRAINING_ROWS
 
@@ -97,14 +98,7 @@ def test_the_memory_to_write_does_not_grow_with_the_factor(tmp_path: Path) -> No
 
 def test_an_augmented_dataset_has_the_same_validation_and_test_rows(dataset_dir: str, tmp_path: Path) -> None:
     arguments = {**FEW_ROWS, "augment_factor": 3}
-    facts = core.ingest(
-        dataset="mnist",
-        mirror="",
-        pixel_scale=255.0,
-        data_version="",
-        data_dir=tmp_path / "data",
-        **arguments,
-    )
+    facts = core.ingest(Settings(**arguments), tmp_path / "data")
     assert facts["train_rows"] == [0, 3 * TRAINING_ROWS]
     assert facts["validation_rows"] == [3 * TRAINING_ROWS, 60_000 + 2 * TRAINING_ROWS]
     assert (facts["augment_factor"], core.summary(facts)["train_rows"]) == (3, 3 * TRAINING_ROWS)

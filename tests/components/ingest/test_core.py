@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +12,13 @@ import pytest
 from components.dataset import Dataset, Facts
 from components.errors import DataError, StorageError, UsageError
 from components.ingest import core
+from components.ingest.settings import Settings
 
 BUNDLED = Path(core.__file__).parent / "bundled" / "mnist"
 
 
-def ingest(data_dir: Path, *, dataset: str = "mnist", mirror: str = "", **change: object) -> Facts:
-    arguments = {
-        "pixel_scale": 255.0,
-        "validation_rows": 10_000,
-        "holdout": True,
-        "augment_factor": 1,
-        "data_version": "",
-    } | change
-    return core.ingest(dataset=dataset, mirror=mirror, data_dir=data_dir, **arguments)  # type: ignore[arg-type]
+def ingest(data_dir: Path, *, dataset: str = "mnist", mirror: str = "", **change: Any) -> Facts:
+    return core.ingest(Settings(**{"dataset": dataset, "mirror": mirror} | change), data_dir)
 
 
 def test_bundled_mnist_becomes_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,9 +139,8 @@ def test_parameters_are_checked_before_anything_is_read(tmp_path: Path) -> None:
 def test_neither_tensorflow_nor_kfp_is_imported_and_home_stays_clean(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     code = (
-        "import sys; from components.ingest import core;"
-        "core.ingest(dataset='mnist', mirror='', pixel_scale=255.0, validation_rows=10000, holdout=True,"
-        " augment_factor=1, data_version='', data_dir=sys.argv[1]);"
+        "import sys; from components.ingest import core; from components.ingest.settings import Settings;"
+        "core.ingest(Settings(), sys.argv[1]);"
         "assert not {'tensorflow', 'kfp', 'keras'} & sys.modules.keys()"
     )
     done = subprocess.run(

@@ -9,17 +9,18 @@ import pytest
 from components.dataset import Dataset
 from components.errors import DataError
 from components.judging import contest
-from components.judging.gate import Thresholds
+from components.judging.thresholds import Thresholds
 from components.registry.publishing import publish
 from components.storage.opening import open_bucket
-from components.train import models, saved_model
+from components.train import saved_model
+from tests.conftest import untrained
 
 NO_FLOORS = Thresholds(min_accuracy=0.0, min_digit_recall=0.0, min_improvement=0.0)
 
 
 def write_model(directory: Path, dataset: Dataset, bias: float) -> Path:
     """A model of this dataset whose last layer adds `bias` to one digit."""
-    model = models.build("functional", [4], seed=0)
+    model = untrained("functional", [4])
     *weights, biases = model.get_weights()
     biases[3] = bias
     model.set_weights([*weights, biases])

@@ -5,6 +5,7 @@ import pytest
 
 from components.judging import gate
 from components.judging.scores import Scores
+from components.judging.thresholds import Thresholds
 
 ROWS = 10_000
 
@@ -48,7 +49,7 @@ def test_the_champion_must_be_beaten_by_min_improvement(
 @pytest.mark.parametrize("champion", [None, scores(9_000)])
 def test_the_floors_hold_with_and_without_a_champion(champion: Scores | None) -> None:
     """A challenger that beats a weak champion must still reach them."""
-    thresholds = gate.Thresholds(min_accuracy=0.97, min_digit_recall=0.9, min_improvement=0.0)
+    thresholds = Thresholds(min_accuracy=0.97, min_digit_recall=0.9, min_improvement=0.0)
     rules = gate.rules(scores(9_500, recall=0.8), champion, thresholds)
     failed = [rule.text for rule in rules if not rule.passed]
     assert failed == [

@@ -1,6 +1,8 @@
 """lookup: nothing is trained that has been published already, and only then."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,15 @@ import pytest
 from components.errors import StorageError
 from components.lookup import core
 from components.lookup.component import lookup as face
+from components.lookup.settings import Settings
 from components.registry.publishing import publish
 from components.revision import VARIABLE
 from components.storage.opening import open_bucket
+from components.train.settings import Settings as TrainSettings
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FINGERPRINT = "f" * 64
-PARAMETERS: dict[str, Any] = {
-    "model_style": "functional",
-    "hidden_units": [],
-    "epochs": 3,
-    "batch_size": 64,
-    "learning_rate": 0.001,
-    "seed": 0,
-    "precision": "float32",
-}
+SETTINGS = TrainSettings(model_style="functional", epochs=3)
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +27,26 @@ def revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, REVISION)
 
 
-def lookup(bucket_dir: Path, **change: Any) -> bool:
-    arguments: dict[str, Any] = {"bucket_uri": str(bucket_dir), "skip_unchanged": True}
-    arguments["dataset_fingerprint"] = FINGERPRINT
-    return core.lookup(**(arguments | PARAMETERS | change))
+Lookup = Callable[..., bool]
+
+
+@pytest.fixture
+def lookup(tmp_path: Path) -> Lookup:
+    def look(
+        bucket_uri: Path | str,
+        skip_unchanged: bool = True,
+        dataset_fingerprint: str = FINGERPRINT,
+        **changes: Any,
+    ) -> bool:
+        return core.lookup(
+            Settings(skip_unchanged=skip_unchanged),
+            dataclasses.replace(SETTINGS, **changes),
+            dataset_fingerprint=dataset_fingerprint,
+            bucket_uri=str(bucket_uri),
+            settings_path=str(tmp_path / "settings"),
+        )
+
+    return look
 
 
 @pytest.fixture
@@ -44,15 +56,15 @@ def bucket_dir(tmp_path: Path) -> Path:
     (model_dir / "variables").mkdir(parents=True)
     (model_dir / "saved_model.pb").write_bytes(b"graph")
     (model_dir / "variables" / "variables.index").write_bytes(b"index")
-    requested = PARAMETERS["hidden_units"]
-    facts = {**PARAMETERS, "hidden_units": [64, 64], "requested_hidden_units": requested}
+    resolved = SETTINGS.resolved()
+    facts = {**resolved.as_dict(), "settings_fingerprint": resolved.fingerprint()}
     provenance = {"git_revision": REVISION, "parameters": {**facts, "dataset_fingerprint": FINGERPRINT}}
     publish(open_bucket(str(tmp_path / "bucket")), model_dir, provenance, 0)
     return tmp_path / "bucket"
 
 
 def test_the_same_is_not_trained_twice_and_says_so(
-    bucket_dir: Path, capsys: pytest.CaptureFixture[str]
+    lookup: Lookup, bucket_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lookup(bucket_dir) is False
     assert "lookup: unchanged, published as " in capsys.readouterr().out
@@ -72,29 +84,33 @@ def test_the_same_is_not_trained_twice_and_says_so(
         {"precision": "mixed_bfloat16"},
     ],
 )
-def test_anything_else_is_trained(bucket_dir: Path, change: dict[str, Any]) -> None:
+def test_anything_else_is_trained(lookup: Lookup, bucket_dir: Path, change: dict[str, Any]) -> None:
     assert lookup(bucket_dir, **change) is True
 
 
 @pytest.mark.parametrize("code", ["f" * 40, f"{REVISION}-dirty"])
 def test_other_code_and_code_of_no_commit_are_trained(
-    bucket_dir: Path, code: str, monkeypatch: pytest.MonkeyPatch
+    lookup: Lookup, bucket_dir: Path, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, code)
     assert lookup(bucket_dir) is True
 
 
-def test_whole_numbers_that_kubeflow_made_floats_are_the_same(tmp_path: Path) -> None:
-    model_dir = tmp_path / "model"
-    model_dir.mkdir()
-    (model_dir / "saved_model.pb").write_bytes(b"graph")
-    facts = {**PARAMETERS, "requested_hidden_units": [32, 16], "dataset_fingerprint": FINGERPRINT}
-    publish(open_bucket(str(tmp_path / "b")), model_dir, {"git_revision": REVISION, "parameters": facts}, 0)
-    assert lookup(tmp_path / "b", hidden_units=[32.0, 16.0]) is False
+def test_sizes_that_are_the_styles_own_are_the_same_as_none(lookup: Lookup, bucket_dir: Path) -> None:
+    assert lookup(bucket_dir, hidden_units=[64.0, 64.0]) is False  # as Kubeflow hands over whole numbers
+
+
+@pytest.mark.parametrize("skip_unchanged", [True, False])
+def test_trains_settings_are_written_out_whole(
+    lookup: Lookup, bucket_dir: Path, tmp_path: Path, skip_unchanged: bool
+) -> None:
+    lookup(bucket_dir, skip_unchanged, seed=7)
+    written = TrainSettings.read(json.loads((tmp_path / "settings").read_text()))
+    assert written == dataclasses.replace(SETTINGS, seed=7, hidden_units=[64, 64])
 
 
 def test_an_empty_bucket_and_a_damaged_manifest_are_no_reason_to_stop(
-    bucket_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lookup: Lookup, bucket_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lookup(tmp_path / "nothing") is True
     [manifest] = (bucket_dir / "versions").glob("*/manifest.json")
@@ -104,15 +120,22 @@ def test_an_empty_bucket_and_a_damaged_manifest_are_no_reason_to_stop(
     assert "lookup: passing over " in capsys.readouterr().out
 
 
-def test_a_bucket_that_does_not_answer_is_an_error_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_does_not_answer_is_an_error_not_an_answer(
+    lookup: Lookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("BUCKET_DEADLINE", "1")
     with pytest.raises(StorageError):
-        core.lookup(
-            dataset_fingerprint=FINGERPRINT, bucket_uri="gs://models", skip_unchanged=True, **PARAMETERS
-        )
+        lookup("gs://models")
 
 
-def test_the_face_hands_it_over(bucket_dir: Path) -> None:
-    arguments = {"dataset_fingerprint": FINGERPRINT, "bucket_uri": str(bucket_dir), "skip_unchanged": True}
-    assert face.python_func(**arguments, **PARAMETERS) is False
+def test_the_face_hands_it_over(bucket_dir: Path, tmp_path: Path) -> None:
+    answer = face.python_func(
+        dataset_fingerprint=FINGERPRINT,
+        bucket_uri=str(bucket_dir),
+        settings=str(tmp_path / "settings"),
+        skip_unchanged=True,
+        **SETTINGS.as_dict(),
+    )
+    assert answer is False
+    assert json.loads((tmp_path / "settings").read_text())["hidden_units"] == [64, 64]

@@ -9,13 +9,14 @@ from components.errors import DataError
 from components.model import contract, serving
 from components.model.normalisation import normalise
 from components.train import models, saved_model
+from tests.conftest import untrained
 
 
 @pytest.mark.parametrize("model_style", models.BUILDERS)
 def test_the_signature_takes_raw_pixels_and_normalises_as_training_did(
     model_style: str, tmp_path: Path
 ) -> None:
-    model = models.build(model_style, [16], seed=0)
+    model = untrained(model_style, [16], seed=0)
     saved_model.write(model, str(tmp_path / "model"), 225.0, {"seed": 0})
     images = np.random.default_rng(0).integers(0, 256, (7, 28, 28), np.uint8)
     served = serving.load(str(tmp_path / "model"))(images)

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from components.errors import UsageError
-from components.notify import core, limits, webhook
+from components.notify import core, webhook
 from components.notify.component import notify as face
+from components.notify.settings import Settings
 from tests.fakes.loopback import Fault, Json, Loopback, Request
 
 
@@ -89,7 +90,7 @@ def test_a_receiver_that_refuses_does_not_fail_the_run(
 @pytest.mark.parametrize("wrong", ["ftp://example.com", "example.com/hook", "env:", "env:a b", "https://"])
 def test_a_launcher_refuses_another_form_without_repeating_it(wrong: str) -> None:
     with pytest.raises(UsageError, match=r"notify_webhook: must be https://") as error:
-        limits.check(notify_webhook=wrong)
+        Settings(notify_webhook=wrong)
     assert "example.com" not in str(error.value)
 
 

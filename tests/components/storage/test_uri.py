@@ -1,7 +1,7 @@
 import pytest
 
 from components.errors import UsageError
-from components.export import limits
+from components.export.settings import Settings
 from components.storage.uri import BucketUri, checked_name, parse
 
 REFUSED = [
@@ -51,7 +51,7 @@ REFUSED = [
 @pytest.mark.parametrize("uri", REFUSED)
 def test_a_bad_uri_is_refused_in_one_line(uri: str) -> None:
     with pytest.raises(UsageError) as error:
-        limits.check(bucket_uri=uri)
+        Settings(bucket_uri=uri)
     message = str(error.value)
     assert message.startswith("bucket_uri=")
     assert message.isprintable()

@@ -78,11 +78,11 @@ def test_a_worker_that_does_not_come_is_an_error_in_bounded_time() -> None:
 
 
 def test_more_replicas_than_rows_in_a_batch_are_refused() -> None:
-    from components.train.limits import check_replicas
+    from components.train.settings import Settings
 
-    check_replicas(4, batch_size=4)
+    Settings(batch_size=4).check_replicas(4)
     with pytest.raises(UsageError, match="batch_size=4: must be at least 5, the number of replicas"):
-        check_replicas(5, batch_size=4)
+        Settings(batch_size=4).check_replicas(5)
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "replicas"), [(10, 4, 1), (10, 4, 2), (11, 5, 2), (7, 7, 3)])

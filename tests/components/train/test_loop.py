@@ -9,8 +9,10 @@ import pytest
 
 from components.dataset import Dataset
 from components.model.normalisation import normalise
-from components.train import loop, models
+from components.train import loop
 from components.train.cluster import Cluster
+from components.train.settings import Settings
+from tests.conftest import untrained
 
 ROWS, BATCH_SIZE, SEED = 1_000, 64, 5
 
@@ -28,9 +30,7 @@ def trainer_for(
     return loop.Trainer(
         model,
         *rows,
-        batch_size=batch_size,
-        learning_rate=0.001,
-        seed=SEED,
+        settings=Settings(batch_size=batch_size, learning_rate=0.001, seed=SEED),
         resident_bytes=resident_bytes,
         cluster=Cluster(None, is_chief=True),
     )
@@ -38,7 +38,7 @@ def trainer_for(
 
 def test_same_updates_and_same_weights_as_fit(rows: Any) -> None:
     images, labels = rows
-    ours, plain = (models.build("sequential_add", [48, 24], seed=1) for _ in range(2))
+    ours, plain = (untrained("sequential_add", [48, 24], seed=1) for _ in range(2))
     trainer = trainer_for(ours, rows)
     plain_model(plain)
     for epoch in (1, 2):
@@ -70,7 +70,7 @@ def test_the_first_epochs_loss_curve_is_keras_own_step_by_step(
 ) -> None:
     monkeypatch.setattr(loop, "CHUNK_STEPS", 1)
     images, labels = rows
-    ours, plain = models.build("functional", [], seed=1), plain_model(models.build("functional", [], seed=1))
+    ours, plain = untrained("functional", [], seed=1), plain_model(untrained("functional", [], seed=1))
     trainer = trainer_for(ours, rows, batch_size=10)
     order = loop.epoch_order(ROWS, SEED, 1)
     sums = [0.0] + [progress.loss_sum for progress in trainer.run_epoch(loop.Progress())]
@@ -91,7 +91,7 @@ def test_over_five_seeds_the_test_accuracies_are_not_distinguishable(rows: Any, 
     test_rows = normalise(test_images.reshape(-1, 784).astype(np.float32), 255.0)
     differences = []
     for seed in range(5):
-        ours, plain = models.build("functional", [], seed), plain_model(models.build("functional", [], seed))
+        ours, plain = untrained("functional", [], seed), plain_model(untrained("functional", [], seed))
         trainer = trainer_for(ours, rows)
         for epoch in (1, 2, 3):
             list(trainer.run_epoch(loop.Progress(epoch)))
@@ -104,7 +104,7 @@ def test_over_five_seeds_the_test_accuracies_are_not_distinguishable(rows: Any, 
 
 
 def test_streamed_rows_give_the_same_weights(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    resident, streamed = (models.build("subclass", [24], seed=1) for _ in range(2))
+    resident, streamed = (untrained("subclass", [24], seed=1) for _ in range(2))
     monkeypatch.setattr(loop, "CHUNK_STEPS", 3)  # 16 steps: five chunks and one that is not full
     trainers = trainer_for(resident, rows), trainer_for(streamed, rows, resident_bytes=10**6)
     for trainer in trainers:
@@ -118,7 +118,7 @@ def test_streamed_rows_give_the_same_weights(rows: Any, monkeypatch: pytest.Monk
 
 def test_state_is_all_that_a_run_needs_to_go_on(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHUNK_STEPS", 5)
-    whole, first, second = (models.build("sequential_list", [24], seed=1) for _ in range(3))
+    whole, first, second = (untrained("sequential_list", [24], seed=1) for _ in range(3))
     *_, finished = trainer_for(whole, rows).run_epoch(loop.Progress())
     interrupted = trainer_for(first, rows)
     chunks = interrupted.run_epoch(loop.Progress())
@@ -133,7 +133,7 @@ def test_state_is_all_that_a_run_needs_to_go_on(rows: Any, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_learns_and_keeps_float32_weights(precision: str, rows: Any) -> None:
-    model = models.build("functional", [24], seed=1, precision=precision)
+    model = untrained("functional", [24], seed=1, precision=precision)
     trainer = trainer_for(model, rows)
     losses = []
     for epoch in (1, 2, 3):
@@ -144,7 +144,7 @@ def test_half_precision_learns_and_keeps_float32_weights(precision: str, rows: A
 
 
 def test_scores_are_keras_evaluates(rows: Any) -> None:
-    model = models.build("functional", [16], seed=0)
+    model = untrained("functional", [16], seed=0)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"])
     loss, accuracy = model.evaluate(*rows, verbose=0)
     scores = loop.score(model, *rows)
@@ -153,7 +153,7 @@ def test_scores_are_keras_evaluates(rows: Any) -> None:
 
 
 def test_scoring_in_blocks_counts_every_row(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = models.build("functional", [16], seed=0)
+    model = untrained("functional", [16], seed=0)
     whole = loop.score(model, *rows)
     monkeypatch.setattr(loop, "SCORE_ROWS", 300)
     blocks = loop.score(model, *rows)

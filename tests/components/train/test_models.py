@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from components.train import models, styles
+from components.errors import UsageError
+from components.train import models
+from components.train.settings import NOTEBOOK_HIDDEN_UNITS, Settings
+from tests.conftest import untrained
 
 PARAMETERS = {
     "sequential_add": 666_330,
@@ -13,37 +16,37 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("model_style", PARAMETERS)
 def test_each_style_has_the_notebooks_parameter_count(model_style: str) -> None:
-    assert models.build(model_style, [], seed=0).count_params() == PARAMETERS[model_style]
+    assert untrained(model_style, [], seed=0).count_params() == PARAMETERS[model_style]
 
 
 def test_the_builders_are_the_declared_styles() -> None:
-    assert list(models.BUILDERS) == list(styles.NOTEBOOK_HIDDEN_UNITS) == list(PARAMETERS)
+    assert list(models.BUILDERS) == list(NOTEBOOK_HIDDEN_UNITS) == list(PARAMETERS)
 
 
 def test_same_layers_and_seed_give_the_same_outputs_in_every_style() -> None:
     images = np.random.default_rng(0).random((50, 784), np.float32)
-    outputs = [np.asarray(models.build(style, [40, 20], seed=3)(images)) for style in models.BUILDERS]
+    outputs = [np.asarray(untrained(style, [40, 20], seed=3)(images)) for style in models.BUILDERS]
     for other in outputs[1:]:
         np.testing.assert_array_equal(outputs[0], other)
     assert outputs[0].shape == (50, 10)
 
 
 def test_another_seed_gives_other_weights() -> None:
-    one, other = (models.build("functional", [8], seed=seed).get_weights()[0] for seed in (0, 1))
+    one, other = (untrained("functional", [8], seed=seed).get_weights()[0] for seed in (0, 1))
     assert not np.array_equal(one, other)
 
 
 def test_layers_do_not_start_with_each_others_weights() -> None:
-    first, _, second, *_ = models.build("functional", [784, 784], seed=0).get_weights()
+    first, _, second, *_ = untrained("functional", [784, 784], seed=0).get_weights()
     assert not np.array_equal(first, second)
 
 
 def test_hidden_units_replace_the_notebooks() -> None:
-    assert models.build("subclass", [5], seed=0).count_params() == 785 * 5 + 6 * 10
+    assert untrained("subclass", [5], seed=0).count_params() == 785 * 5 + 6 * 10
 
 
 def test_unknown_style_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="'nope': must be one of sequential_add, sequential_list, functional"
+        UsageError, match="'nope': must be one of sequential_add, sequential_list, functional"
     ):
-        models.build("nope", [], seed=0)
+        Settings(model_style="nope")

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from components.errors import UsageError
-from components.ingest import limits
+from components.ingest.settings import Settings
 
 GOOD: dict[str, Any] = {
     "dataset": "mnist",
@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {
     ],
 )
 def test_what_is_allowed_passes(dataset: str, mirror: str) -> None:
-    limits.check(**GOOD | {"dataset": dataset, "mirror": mirror})
+    Settings(**GOOD | {"dataset": dataset, "mirror": mirror})
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,13 @@ def test_what_is_allowed_passes(dataset: str, mirror: str) -> None:
 )
 def test_what_is_not_allowed_is_named_in_one_line(field: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"^{field}") as error:
-        limits.check(**GOOD | {field: value})
+        Settings(**GOOD | {field: value})
     assert "\n" not in str(error.value)
     assert "secret" not in str(error.value)
 
 
 def test_training_rows() -> None:
-    assert limits.training_rows(10_000, True, 1) == 50_000
-    assert limits.training_rows(10_000, False, 1) == 60_000
-    assert limits.training_rows(10_000, True, 12) == 600_000
+    assert Settings(validation_rows=10_000).training_rows == 50_000
+    assert Settings(validation_rows=10_000, holdout=False).training_rows == 60_000
+    twelvefold = Settings(validation_rows=10_000, augment_factor=12)
+    assert (twelvefold.training_rows, twelvefold.distinct_training_rows) == (600_000, 50_000)
