@@ -5,9 +5,16 @@ with reported():
 """
 
 import contextlib
+import reprlib
 import sys
 from collections.abc import Iterator
 from typing import ClassVar
+
+MAX_MESSAGE = 2_000  # characters
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
 
 
 class PipelineError(Exception):
@@ -51,6 +58,20 @@ ERRORS: dict[str, type[PipelineError]] = {
 }
 
 
+def one_line(error: BaseException) -> str:
+    """Returns an error's message for a person: one line that steers no terminal and fits a screen."""
+    words = " ".join(str(error).split())
+    shown = "".join(character if character.isprintable() else "?" for character in words)
+    if len(shown) <= MAX_MESSAGE:
+        return shown
+    return f"{shown[: MAX_MESSAGE - 200]} … {shown[-150:]} ({len(shown)} characters)"
+
+
+def quoted(value: object) -> str:
+    """Returns a value as messages have it: as Python writes it, the middle of a long one left out."""
+    return _SHORT.repr(value)
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Turns a `PipelineError` into its one line on stderr and its exit code, without a traceback.
@@ -61,5 +82,5 @@ def reported() -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{type(error).__name__}: {one_line(error)}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None

@@ -15,10 +15,11 @@ import difflib
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Protocol, Self
 
-from components.errors import UsageError
+from components.errors import UsageError, quoted
 
 REQUIRED = dataclasses.MISSING  # the default of a parameter that has none
 
@@ -266,10 +267,9 @@ def _hint(name: object, known: Iterable[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that a float can hold; a whole number of 400 digits is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _refused(field: str, value: Any, accepts: Range) -> UsageError:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return UsageError(f"{field}={shown}: must be {accepts.words}")
+    return UsageError(f"{field}={quoted(value)}: must be {accepts.words}")

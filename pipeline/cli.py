@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from components.errors import PipelineError
+from components.errors import PipelineError, one_line
+from pipeline import streams
 from pipeline.commands.compile import compile_
 from pipeline.commands.env import env_app
 from pipeline.commands.images import images_app
@@ -33,10 +34,16 @@ app.add_typer(schedule_app, name="schedule")
 
 def main() -> None:
     """Runs a command; a PipelineError becomes one line and its exit code."""
+    streams.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where that it is full can still be said
+    except streams.ReaderGoneError as gone:
+        sys.exit(gone.exit_code)
     except PipelineError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"error: {one_line(error)}", fg=typer.colors.RED, err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.secho("error: interrupted", fg=typer.colors.RED, err=True)

@@ -102,7 +102,7 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def base_image(engine: docker.DockerClient) -> str:
-    dockerfile = (references.CHECKOUT / "containers" / "Dockerfile").read_text()
+    dockerfile = (references.CHECKOUT / "containers" / "Dockerfile").read_text(encoding="utf-8")
     reference = dockerfile.split("ARG BASE_IMAGE=")[1].split()[0]
     try:
         engine.images.get(reference)

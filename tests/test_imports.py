@@ -37,11 +37,11 @@ def imported(node: ast.AST) -> Iterator[str]:
 
 def imports(path: Path) -> set[str]:
     """Everything the module imports, wherever in it."""
-    return {name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)}
+    return {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported(node)}
 
 
 def top_imports(path: Path) -> set[str]:
-    return {name for node in ast.parse(path.read_text()).body for name in imported(node)}
+    return {name for node in ast.parse(path.read_text(encoding="utf-8")).body for name in imported(node)}
 
 
 def under(name: str, *packages: str) -> bool:
@@ -133,13 +133,13 @@ def test_no_future_annotations_in_faces_and_packages_are_empty(path: Path) -> No
     if path.name == "component.py":
         assert "__future__.annotations" not in imports(path)
     if path.name == "__init__.py":
-        assert path.read_text() == ""
+        assert path.read_text(encoding="utf-8") == ""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_importing_reads_no_environment(path: Path) -> None:
     """At the top level of a module; inside a function it is that function's business."""
-    for statement in ast.parse(path.read_text()).body:
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
             for node in ast.walk(statement):
                 assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}), path
@@ -154,9 +154,9 @@ PAGES = [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]
 def texts(path: Path) -> Iterator[str]:
     """A page, or the text constants of a module."""
     if path.suffix != ".py":
-        yield path.read_text()
+        yield path.read_text(encoding="utf-8")
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
@@ -168,7 +168,7 @@ def is_there(module: str, name: str) -> bool:
         return (path / f"{name}.py").is_file() or (path / name).is_dir()
     if not path.with_suffix(".py").is_file():
         return False
-    body = ast.parse(path.with_suffix(".py").read_text()).body
+    body = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8")).body
     made = {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)}
     return name in made | {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 

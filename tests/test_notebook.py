@@ -28,8 +28,8 @@ def test_training_accuracy_is_the_notebooks(cell: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (provenance,) = tmp_path.glob("output/bucket/versions/*/model/assets.extra/model.json")
-    training_accuracy = json.loads(provenance.read_text())["training_accuracy"]
+    training_accuracy = json.loads(provenance.read_text(encoding="utf-8"))["training_accuracy"]
     print(f"{cell}: training accuracy {training_accuracy:.4f}, the notebook printed {PRINTED[cell]}")
     assert training_accuracy == pytest.approx(PRINTED[cell], abs=TOLERANCE)
     (report,) = tmp_path.glob("output/runs/*/report.html")
-    assert "The validation rows were training rows too" in report.read_text()
+    assert "The validation rows were training rows too" in report.read_text(encoding="utf-8")

@@ -77,11 +77,13 @@ def install_command() -> list[str]:
 
 def test_a_source_package_is_built_with_locked_packages_only(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
-    locked = re.search(r"^setuptools==(\S+)", (CHECKOUT / "requirements" / "build.txt").read_text(), re.M)
+    locked = re.search(
+        r"^setuptools==(\S+)", (CHECKOUT / "requirements" / "build.txt").read_text(encoding="utf-8"), re.M
+    )
     assert locked
     write_backend(tmp_path / "index", locked[1], tmp_path / "built")
     digest = write_sdist(tmp_path / "index")
-    (tmp_path / "lock.txt").write_text(f"thing==1.0 --hash=sha256:{digest}\n")
+    (tmp_path / "lock.txt").write_text(f"thing==1.0 --hash=sha256:{digest}\n", encoding="utf-8")
     options = ["--no-cache", "--no-index", "--find-links", str(tmp_path / "index"), "--target", str(tmp_path)]
     done = subprocess.run(
         [*install_command(), str(tmp_path / "lock.txt"), *options],

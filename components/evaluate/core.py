@@ -34,6 +34,6 @@ def evaluate(
       StorageError: the bucket cannot be read. An unreadable champion is never taken for none.
     """
     evaluation = contest.hold(Dataset.open(dataset_dir), model_dir, open_bucket(bucket_uri), thresholds)
-    Path(report_path).write_text(report.to_html(evaluation))
+    Path(report_path).write_text(report.to_html(evaluation), encoding="utf-8")
     write(evaluation, evaluation_dir)
     return evaluation

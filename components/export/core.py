@@ -88,6 +88,6 @@ def export(
 def _write(published_dir: Path, published: dict[str, Any]) -> None:
     try:
         published_dir.mkdir(parents=True, exist_ok=True)
-        (published_dir / PUBLISHED_FILE).write_text(json.dumps(published, indent=1) + "\n")
+        (published_dir / PUBLISHED_FILE).write_text(json.dumps(published, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"{published_dir}: cannot write {PUBLISHED_FILE}: {error.strerror}") from None

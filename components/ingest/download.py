@@ -36,10 +36,15 @@ def fill_cache(dataset: str, archives: Iterable[Archive], scratch_dir: Path) -> 
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__, dataset, str(scratch_dir)],
-            env={**os.environ, "PYTHONPATH": f"{_PROJECT_DIR}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{_PROJECT_DIR}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+                "PYTHONIOENCODING": "utf-8",
+            },
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_DOWNLOAD_SECONDS,
         )
     except subprocess.TimeoutExpired:

@@ -82,4 +82,6 @@ def write(evaluation: Evaluation, evaluation_dir: str) -> None:
     """Writes evaluation.json, which export and the launcher read."""
     directory = Path(evaluation_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "evaluation.json").write_text(json.dumps(facts(evaluation), indent=2, sort_keys=True) + "\n")
+    (directory / "evaluation.json").write_text(
+        json.dumps(facts(evaluation), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )

@@ -145,7 +145,7 @@ def check(bucket: Bucket, version: str, manifest: bytes) -> None:
     with _as_directory(manifest) as (directory, signature_path):
         signature_path.write_bytes(content.data)
         key_path = signature_path.with_name("key.pem")
-        key_path.write_text(public_key)
+        key_path.write_text(public_key, encoding="utf-8")
         try:
             verifier = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=key_path)
             verifier.verify(directory, signature_path)

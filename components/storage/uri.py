@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from components.errors import UsageError
+from components.errors import UsageError, quoted
 
 MAX_NAME_BYTES = 1024  # https://cloud.google.com/storage/docs/objects#naming
 # Leaves room for "/versions/<64 hex digits>/model/" and a model file's own path.
@@ -50,7 +50,7 @@ def parse(uri: str, field: str = "bucket_uri") -> BucketUri:
     """
     problem = _text_problem(uri)
     if problem:
-        raise UsageError(f"{field}={uri!r}: {problem}; {ALLOWED}")
+        raise UsageError(f"{field}={quoted(uri)}: {problem}; {ALLOWED}")
     if uri.startswith("gs://"):
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         return _checked(field, uri, _gcs_problem(bucket, prefix), BucketUri(bucket, prefix.removesuffix("/")))
@@ -74,18 +74,14 @@ def checked_name(name: str) -> str:
     if not problem and len(name.encode()) > MAX_NAME_BYTES:
         problem = f"{len(name.encode())} bytes, more than {MAX_NAME_BYTES}"
     if problem:
-        raise UsageError(f"object name {_shown(name)}: {problem}")
+        raise UsageError(f"object name {quoted(name)}: {problem}")
     return name
 
 
 def _checked(field: str, uri: str, problem: str, parsed: BucketUri) -> BucketUri:
     if problem:
-        raise UsageError(f"{field}={_shown(uri)}: {problem}; {ALLOWED}")
+        raise UsageError(f"{field}={quoted(uri)}: {problem}; {ALLOWED}")
     return parsed
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)")
 
 
 def _text_problem(text: str) -> str:

@@ -92,7 +92,7 @@ def train(
     }
     if place.is_chief:
         saved_model.write(trained, model_dir, dataset.pixel_scale, provenance)
-        Path(curves_path).write_text(curves.to_html(_title(provenance), history))
+        Path(curves_path).write_text(curves.to_html(_title(provenance), history), encoding="utf-8")
         if checkpoints:
             checkpoints.discard()
     return provenance

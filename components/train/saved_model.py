@@ -40,7 +40,7 @@ def write(model: keras.Model, model_dir: str, pixel_scale: float, provenance: di
     _forget_the_process(Path(model_dir))
     path = Path(model_dir) / PROVENANCE
     path.parent.mkdir()
-    path.write_text(json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+    path.write_text(json.dumps(provenance, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def weights_sha256(model: keras.Model) -> str:

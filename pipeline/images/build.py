@@ -138,7 +138,7 @@ def _run(command: list[str], what: str) -> None:
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise StorageError(f"`docker {' '.join(command[1:])}` failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip()

@@ -28,7 +28,9 @@ def sbom(*, directory: Path = SBOM_DIR, tf_variant: str = "cpu", signing: bool =
         locked = "\n".join(locked_requirements(component, tf_variant, signing=signing))
         module = ["cyclonedx_py", "requirements", "--output-reproducible", "-", "-o", str(path)]
         command = [sys.executable, "-m", *module]
-        done = subprocess.run(command, input=locked, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, input=locked, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode:
             raise StorageError(f"cyclonedx-py failed for {component}: {' '.join(done.stderr.split())}")
         paths.append(path)

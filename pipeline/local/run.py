@@ -139,6 +139,8 @@ def _task_environment() -> Iterator[None]:
             "PATH": f"{Path(executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONPATH": str(CHECKOUT),
             "PYTHONUNBUFFERED": "1",
+            # KFP reads what tasks print in this machine's encoding; what that does not have must end no task.
+            "PYTHONIOENCODING": os.environ.get("PYTHONIOENCODING") or ":backslashreplace",
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
             "TMPDIR": scratch,
             "_KFP_RUNTIME": "true",
@@ -176,14 +178,14 @@ def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> O
     if not _returned(run_dir / "lookup"):
         return Outcome(pipeline_root, None, None, None)
     must_have_run("train", "evaluate")
-    evaluation = json.loads((run_dir / "evaluate" / "evaluation" / "evaluation.json").read_text())
+    evaluation = _read_json(run_dir / "evaluate" / "evaluation" / "evaluation.json")
     _show_pages(run_dir, pipeline_root)
     published = model_uri = None
     if evaluation["blessed"]:
         must_have_run("export")
         exporter = "export-2" if _returned(run_dir / "export") else "export"
         must_have_run(exporter)
-        published = json.loads((run_dir / exporter / "published" / "published.json").read_text())
+        published = _read_json(run_dir / exporter / "published" / "published.json")
         model_uri = published["model_uri"]
     elif evaluation["unchanged"]:
         model_uri = f"{bucket_uri}/{model_prefix(evaluation['champion']['version'])}".rstrip("/")
@@ -192,7 +194,11 @@ def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> O
 
 def _returned(task_dir: Path) -> Any:
     """Returns the task's single return value."""
-    return json.loads((task_dir / "executor_output.json").read_text())["parameterValues"]["Output"]
+    return _read_json(task_dir / "executor_output.json")["parameterValues"]["Output"]
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _show_pages(run_dir: Path, pipeline_root: Path) -> None:
@@ -203,7 +209,7 @@ def _show_pages(run_dir: Path, pipeline_root: Path) -> None:
 
 def _check_outputs(task_dir: Path, component: Spec) -> None:
     outputs = component.get("outputDefinitions", {})
-    written = json.loads((task_dir / "executor_output.json").read_text()) if outputs else {}
+    written = _read_json(task_dir / "executor_output.json") if outputs else {}
     for name in outputs.get("artifacts", {}):
         # Metrics live in their artifact's metadata, which is in executor_output.json.
         metadata = [a["metadata"] for a in written.get("artifacts", {}).get(name, {}).get("artifacts", [])]

@@ -55,7 +55,7 @@ def _cost_rows(factor: int, base: int, results: dict[int, list[Result]], trained
     return [
         Row(
             what=f"{task}, {factor * trained:,} rows",
-            unit="µs a row",
+            unit="μs a row",
             values=cost(factor),
             against=f"{base * trained:,} rows",
             baseline=cost(base),

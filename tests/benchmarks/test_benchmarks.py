@@ -16,7 +16,7 @@ def test_a_quick_run_prints_a_table_and_writes_every_figure(tmp_path: Path) -> N
         bench.app, ["--quick", "--output", str(output), *(f"--only={name}" for name in only)]
     )
     assert done.exit_code == 0, done.output
-    figures = json.loads(output.read_text())
+    figures = json.loads(output.read_text(encoding="utf-8"))
     assert figures["machine"]["cores"] >= 1
     assert list(figures["rows"]) == only
     rows = [row for found in figures["rows"].values() for row in found]

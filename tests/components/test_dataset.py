@@ -113,7 +113,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: str, damage: str) -> None
     elif damage == "truncated":
         path.write_bytes(content[:-3])
     elif name == "dataset.json":
-        path.write_text("[]")
+        path.write_text("[]", encoding="utf-8")
     else:
         np.save(path, np.zeros((3, 3), np.float64))
     with pytest.raises(DataError, match=name) as error:
@@ -135,7 +135,9 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: str, damage: str) -> None
 )
 def test_facts_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     facts = dict(write(tmp_path)) | change
-    (tmp_path / "dataset.json").write_text(json.dumps({k: v for k, v in facts.items() if v is not None}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({k: v for k, v in facts.items() if v is not None}), encoding="utf-8"
+    )
     with pytest.raises(DataError):
         Dataset.open(tmp_path)
 
@@ -148,7 +150,7 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
 
 
 def test_an_unwritable_place_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StorageError, match="cannot be written"):
         write(tmp_path / "file" / "data")
 

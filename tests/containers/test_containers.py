@@ -74,7 +74,7 @@ def test_an_image_is_what_a_cluster_expects(built: dict[str, str], component: st
         ],
     }
     path = tmp_path / "structure.yaml"
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
     command = [
         str(STRUCTURE_TEST),
         "test",
@@ -189,7 +189,7 @@ def test_each_component_runs_alone_on_real_data(engine: docker.DockerClient, bui
                 )
                 == 0
             )
-        evaluation = json.loads(Path(directory, "evaluation", "evaluation.json").read_text())
-        published = json.loads(Path(directory, "published", "published.json").read_text())
+        evaluation = json.loads(Path(directory, "evaluation", "evaluation.json").read_text(encoding="utf-8"))
+        published = json.loads(Path(directory, "published", "published.json").read_text(encoding="utf-8"))
     assert (evaluation["rows"], evaluation["blessed"], published["promoted"]) == (10_000, True, True)
     assert evaluation["accuracy"] > 0.7

@@ -51,7 +51,7 @@ def the_only(directory: Path, pattern: str) -> Path:
 
 
 def read(directory: Path, pattern: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(the_only(directory, pattern).read_text())
+    content: dict[str, Any] = json.loads(the_only(directory, pattern).read_text(encoding="utf-8"))
     return content
 
 
@@ -124,7 +124,7 @@ def test_an_export_that_was_overtaken_is_evaluated_again_in_an_image_that_can(
     shutil.copytree(train_model(epochs=1, seed=3), rival_dir)
     documents = to_documents(Target.KFP, built, Nodes(""))
     overtake(documents[0], rival_dir)
-    (tmp_path / "pipeline.yaml").write_text(to_yaml(documents))
+    (tmp_path / "pipeline.yaml").write_text(to_yaml(documents), encoding="utf-8")
     done = run(tmp_path, "--from-yaml", str(tmp_path / "pipeline.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no TensorFlow here to evaluate again" in done.stdout

@@ -39,8 +39,8 @@ def test_the_command_line_beats_files_beat_fallbacks_beat_defaults(
     spec: dict[str, Any], tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
-    one.write_text("epochs: 2\nseed: 2\nbatch_size: 2\n")
-    two.write_text("epochs: 3\nseed: 3\n")
+    one.write_text("epochs: 2\nseed: 2\nbatch_size: 2\n", encoding="utf-8")
+    two.write_text("epochs: 3\nseed: 3\n", encoding="utf-8")
     fallbacks = {"batch_size": 9, "bucket_uri": "/fallback"}
     values = resolve(spec, ["epochs=4"], [one, two], fallbacks)
     assert (values["epochs"], values["seed"], values["batch_size"]) == (4, 3, 2)
@@ -111,7 +111,7 @@ def test_a_bad_file_is_one_line_that_names_it(
     spec: dict[str, Any], content: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(UsageError) as error:
         resolve(spec, [BUCKET], [path])
     assert message in str(error.value)

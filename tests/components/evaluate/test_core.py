@@ -44,7 +44,7 @@ def test_a_first_model_has_no_champion_and_says_so(evaluate: Any, model_dir: Pat
     assert evaluation.reason == "blessed: first model in this bucket, no champion to beat"
     assert evaluation.scores.rows == 10_000
     assert sum(map(sum, evaluation.scores.confusion)) == 10_000
-    written = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    written = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
     assert written["accuracy"] == evaluation.scores.accuracy
     assert written["rows"] == 10_000
     assert written["blessed"] is True
@@ -64,7 +64,7 @@ def test_a_closed_gate_says_which_rule_failed(evaluate: Any, model_dir: Path, tm
     evaluation = evaluate(model_dir, min_accuracy=0.99)
     assert not evaluation.blessed
     assert "must be at least 0.99 (min_accuracy)" in evaluation.reason
-    report = (tmp_path / "report.html").read_text()
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "must be at least 0.99 (min_accuracy)" in report
     assert "<td>failed</td>" in report
 
@@ -89,7 +89,7 @@ def test_a_better_challenger_beats_the_champion_and_a_worse_one_does_not(
     assert evaluation.scores.accuracy > evaluation.champion.scores.accuracy
     assert evaluation.champion.comparison.won > evaluation.champion.comparison.lost
     assert evaluation.champion.comparison.p_value < 0.05
-    assert "McNemar" in (tmp_path / "report.html").read_text()
+    assert "McNemar" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
     promote(model_dir, tmp_path / "bucket", evaluation.pointer_generation)
     assert not evaluate(worse).blessed
@@ -109,7 +109,10 @@ def test_a_model_of_another_dataset_is_refused(evaluate: Any, model_dir: Path, t
     other = tmp_path / "other"
     shutil.copytree(model_dir, other)
     provenance = other / "assets.extra" / "model.json"
-    provenance.write_text(json.dumps({**json.loads(provenance.read_text()), "dataset_fingerprint": "0" * 64}))
+    provenance.write_text(
+        json.dumps({**json.loads(provenance.read_text(encoding="utf-8")), "dataset_fingerprint": "0" * 64}),
+        encoding="utf-8",
+    )
     with pytest.raises(DataError, match="was trained on dataset 0000"):
         evaluate(other)
 
@@ -118,13 +121,15 @@ def test_the_report_says_that_the_notebook_validates_on_training_rows(
     evaluate: Any, model_dir: Path, tmp_path: Path, dataset_dir: str
 ) -> None:
     evaluate(model_dir)
-    assert "were kept out of training" in (tmp_path / "report.html").read_text()
+    assert "were kept out of training" in (tmp_path / "report.html").read_text(encoding="utf-8")
     overlapping = tmp_path / "overlapping"
     shutil.copytree(dataset_dir, overlapping)
-    facts = json.loads((overlapping / "dataset.json").read_text())
-    (overlapping / "dataset.json").write_text(json.dumps({**facts, "holdout": False}))
+    facts = json.loads((overlapping / "dataset.json").read_text(encoding="utf-8"))
+    (overlapping / "dataset.json").write_text(json.dumps({**facts, "holdout": False}), encoding="utf-8")
     evaluate(model_dir, dataset_dir=str(overlapping))
-    assert "The validation rows were training rows too" in (tmp_path / "report.html").read_text()
+    assert "The validation rows were training rows too" in (tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("field", ["min_accuracy", "min_digit_recall", "min_improvement"])

@@ -26,7 +26,7 @@ def evaluation(directory: Path, model_dir: Path, **changes: Any) -> Path:
         "reason": "no champion yet",
         **changes,
     }
-    (directory / "evaluation.json").write_text(json.dumps(facts))
+    (directory / "evaluation.json").write_text(json.dumps(facts), encoding="utf-8")
     return directory
 
 
@@ -45,7 +45,7 @@ def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 def test_a_blessed_model_becomes_the_champion(tmp_path: Path) -> None:
     published = run(tmp_path)
-    assert json.loads((tmp_path / "published" / "published.json").read_text()) == published
+    assert json.loads((tmp_path / "published" / "published.json").read_text(encoding="utf-8")) == published
     champion = read_champion(open_bucket(str(tmp_path / "bucket")))
     assert champion is not None
     assert champion.version == published["version"]

@@ -134,7 +134,7 @@ def test_the_dataset_must_be_the_one_evaluated_on(
     run.evaluate()
     publish(open_bucket(run.bucket_uri), worse_dir, {}, 0)
     path = run.directory / "evaluation" / "evaluation.json"
-    fingerprint = path.read_text().split('"dataset_fingerprint": "')[1][:64]
-    path.write_text(path.read_text().replace(fingerprint, "0" * 64))
+    fingerprint = path.read_text(encoding="utf-8").split('"dataset_fingerprint": "')[1][:64]
+    path.write_text(path.read_text(encoding="utf-8").replace(fingerprint, "0" * 64), encoding="utf-8")
     with pytest.raises(DataError, match="is not the one evaluated on"):
         run.export()

@@ -69,7 +69,7 @@ def test_no_more_than_the_registered_size_is_taken(tmp_path: Path, server: Mirro
 
 
 def test_a_login_page_is_not_an_archive(tmp_path: Path, server: MirrorServer) -> None:
-    (server.directory / LABELS).write_text("<html>please log in</html>")
+    (server.directory / LABELS).write_text("<html>please log in</html>", encoding="utf-8")
     with pytest.raises(DataError, match=rf"{LABELS}: 26 bytes, expected 4542; .*Not a gzipped file"):
         ingest(tmp_path / "data", mirror=server.base)
 

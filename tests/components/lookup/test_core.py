@@ -105,7 +105,7 @@ def test_trains_settings_are_written_out_whole(
     lookup: Lookup, bucket_dir: Path, tmp_path: Path, skip_unchanged: bool
 ) -> None:
     lookup(bucket_dir, skip_unchanged, seed=7)
-    written = TrainSettings.read(json.loads((tmp_path / "settings").read_text()))
+    written = TrainSettings.read(json.loads((tmp_path / "settings").read_text(encoding="utf-8")))
     assert written == dataclasses.replace(SETTINGS, seed=7, hidden_units=[64, 64])
 
 
@@ -114,8 +114,8 @@ def test_an_empty_bucket_and_a_damaged_manifest_are_no_reason_to_stop(
 ) -> None:
     assert lookup(tmp_path / "nothing") is True
     [manifest] = (bucket_dir / "versions").glob("*/manifest.json")
-    fields = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**fields, "created": "yesterday"}))
+    fields = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**fields, "created": "yesterday"}), encoding="utf-8")
     assert lookup(bucket_dir) is True
     assert "lookup: passing over " in capsys.readouterr().out
 
@@ -138,4 +138,4 @@ def test_the_face_hands_it_over(bucket_dir: Path, tmp_path: Path) -> None:
         **SETTINGS.as_dict(),
     )
     assert answer is False
-    assert json.loads((tmp_path / "settings").read_text())["hidden_units"] == [64, 64]
+    assert json.loads((tmp_path / "settings").read_text(encoding="utf-8"))["hidden_units"] == [64, 64]

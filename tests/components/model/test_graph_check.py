@@ -137,7 +137,7 @@ def test_what_a_classifier_does_not_have_is_found(
 @pytest.mark.parametrize("name", ["saved_model.pbtxt", "saved_model.cpb"])
 def test_a_second_graph_is_refused(plain: Path, tmp_path: Path, name: str) -> None:
     model_dir = edited(plain, tmp_path / "model", lambda meta_graph: None)
-    (model_dir / name).write_text("")
+    (model_dir / name).write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="a second graph"):
         check_graph(model_dir)
 

@@ -58,6 +58,6 @@ def test_a_signature_of_another_shape_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{"])
 def test_provenance_that_train_did_not_write_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "assets.extra").mkdir()
-    (tmp_path / contract.PROVENANCE).write_text(content)
+    (tmp_path / contract.PROVENANCE).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"model\.json"):
         serving.read_provenance(str(tmp_path))

@@ -129,9 +129,9 @@ def flip(path: Path) -> None:
         (lambda version: flip(version / "model/variables/variables.data-00000-of-00001"), "altered"),
         (lambda version: flip(version / "model/saved_model.pb"), "altered"),
         (lambda version: (version / "model/variables/variables.index").unlink(), "missing"),
-        (lambda version: (version / "model/extra.py").write_text(""), "extra"),
+        (lambda version: (version / "model/extra.py").write_text("", encoding="utf-8"), "extra"),
         (lambda version: (version / "manifest.json").unlink(), "has no versions/|no version"),
-        (lambda version: (version / "manifest.json").write_text("{"), "altered|not JSON"),
+        (lambda version: (version / "manifest.json").write_text("{", encoding="utf-8"), "altered|not JSON"),
         (lambda version: flip(version / "manifest.json"), "altered|not JSON|format"),
     ],
 )

@@ -132,7 +132,7 @@ def test_an_altered_signature_is_refused(
     elif damage == "removed":
         (root / other_version / "manifest.sig").unlink()
     else:
-        (root / other_version / "manifest.sig").write_text("{}")
+        (root / other_version / "manifest.sig").write_text("{}", encoding="utf-8")
     for call in (
         lambda: read_champion(bucket),
         lambda: verify_version(bucket, other_version),
@@ -182,7 +182,7 @@ def test_a_damaged_policy_fails_closed(tmp_path: Path, model_dir: Path, policy: 
 
 def test_a_bad_signing_key_is_named_but_not_shown(bucket: Bucket, model_dir: Path, tmp_path: Path) -> None:
     key = tmp_path / "bad.pem"
-    key.write_text(f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n")
+    key.write_text(f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n", encoding="utf-8")
     for path in (str(key), str(tmp_path / "absent.pem")):
         with pytest.raises(UsageError) as error:
             publish(bucket, model_dir, {}, 0, signing_key=path)

@@ -161,7 +161,7 @@ def test_writable_leaves_nothing(bucket: Bucket, tmp_path: Path) -> None:
 
 
 def test_a_local_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     for uri in (str(tmp_path / "file"), str(tmp_path / "file" / "bucket"), "/proc/none/bucket"):
         with pytest.raises(StorageError, match="cannot write"):
             check_writable(uri)

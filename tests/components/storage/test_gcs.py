@@ -209,7 +209,7 @@ def test_an_unusable_credentials_file(
 ) -> None:
     path = tmp_path / "key.json"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     no_emulator.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     with pytest.raises(StorageError) as error:
         open_bucket("gs://models")

@@ -88,7 +88,7 @@ def test_another_runs_checkpoint_in_this_ones_place_is_refused(
 
 
 def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StorageError, match="file"):
         Checkpoints(str(tmp_path / "file"), RUN)
 
@@ -124,11 +124,11 @@ def test_saving_is_due_by_what_it_costs(checkpoints: Checkpoints, tmp_path: Path
 
 def test_a_runs_fingerprint_is_of_facts_and_sources(tmp_path: Path) -> None:
     source = tmp_path / "loop.py"
-    source.write_text("one")
+    source.write_text("one", encoding="utf-8")
     one = run_fingerprint({"seed": 0}, [source])
     assert one == run_fingerprint({"seed": 0}, [source])
     assert one != run_fingerprint({"seed": 1}, [source])
-    source.write_text("other")
+    source.write_text("other", encoding="utf-8")
     assert one != run_fingerprint({"seed": 0}, [source])
 
 

@@ -45,7 +45,7 @@ def test_what_is_called_validation_is_scored_on_the_validation_rows(
     right = serving.load(str(model_dir))(raw).argmax(axis=1) == labels
     said = serving.read_provenance(str(model_dir))["validation_accuracy"]
     assert said == pytest.approx(right.mean(), abs=1e-4)
-    last_epoch = (model_dir.parent / "curves.html").read_text().rpartition("<tr>")[2]
+    last_epoch = (model_dir.parent / "curves.html").read_text(encoding="utf-8").rpartition("<tr>")[2]
     assert f"{right.mean():.4f}" in last_epoch
 
 
@@ -81,7 +81,7 @@ def test_the_log_has_the_summary_and_a_line_per_epoch(
     assert "Total params: 25,450" in log
     assert "epoch 1/2  loss " in log
     assert "epoch 2/2  loss " in log
-    curves = (directory.parent / "curves.html").read_text()
+    curves = (directory.parent / "curves.html").read_text(encoding="utf-8")
     assert curves.count("<polyline") == 4
     assert "<td>2</td>" in curves
 

@@ -356,7 +356,9 @@ def test_a_users_mistake_is_one_line(arguments: list[str], exit_code: int, messa
 def test_a_terminal_gets_no_escape_codes_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
     """JSON would escape them; a table's cells and a file's name are shown as they are."""
     model_dir = make_model(tmp_path / "model")
-    (model_dir / "assets.extra" / "note\u009b31m").write_text("a control sequence in one character")
+    (model_dir / "assets.extra" / "note\u009b31m").write_text(
+        "a control sequence in one character", encoding="utf-8"
+    )
     provenance = {"git_revision": "\x1b[31mred", "parameters": {"model_style": "\x1b]0;title\x07"}}
     publish(bucket, model_dir, provenance, 0)
     listed, shown = run(bucket, "list"), run(bucket, "show")

@@ -28,7 +28,7 @@ def without_sdk_version(text: str) -> str:
 
 @pytest.mark.parametrize("target", Target)
 def test_compiles_to_the_golden_file(target: Target) -> None:
-    golden = (GOLDEN_DIR / f"{target}.yaml").read_text()
+    golden = (GOLDEN_DIR / f"{target}.yaml").read_text(encoding="utf-8")
     assert without_sdk_version(compiled(target)) == without_sdk_version(golden), (
         "make golden, and read the diff"
     )
@@ -170,7 +170,7 @@ def test_a_field_that_the_schema_does_not_have_is_found() -> None:
 @pytest.mark.parametrize("content", ["{", "just: yaml", "", "- 1"])
 def test_what_is_not_a_compiled_pipeline_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"pipeline\.yaml: is not") as error:
         load_documents(path)
     assert "\n" not in str(error.value)

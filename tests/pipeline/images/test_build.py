@@ -35,7 +35,7 @@ def test_a_client_with_buildx_or_an_old_one_is_found_and_another_is_named(
     def client(name: str, script: str) -> Path:
         path = tmp_path / name / "docker"
         path.parent.mkdir()
-        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
         return path
 
@@ -125,9 +125,9 @@ def test_the_engine_script_says_why_it_cannot(tmp_path: Path) -> None:
 
 
 def test_the_engine_script_stops_nothing_that_it_did_not_start(tmp_path: Path) -> None:
-    identity = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[19]
+    identity = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[19]
     (tmp_path / "dockerd.pid").write_text(
-        f"{os.getpid()} {int(identity) - 1}\n"
+        f"{os.getpid()} {int(identity) - 1}\n", encoding="utf-8"
     )  # our pid, another process's start
     environment = os.environ | {"ENGINE_STATE_DIR": str(tmp_path)}
     stop = subprocess.run([CONTAINERS / "engine.sh", "stop"], env=environment, capture_output=True, text=True)

@@ -29,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
     files += [f"containers/{name}" for name in ("compile_bytecode.py", "install.sh")]
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
         subprocess.run(["git", "-C", tmp_path, *identity, *command], check=True)
@@ -82,7 +82,7 @@ def test_written_digests_are_read_back(tmp_path: Path) -> None:
 )
 def test_a_file_that_does_not_pin_everything_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "digests.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         references.resolve(digests_path=path)
 
@@ -110,7 +110,7 @@ def test_without_git_a_tag_must_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["README.md", "requirements/dev.txt", "components/train/component.py"])
 def test_what_is_not_in_an_image_does_not_make_it_stale(checkout: Path, path: str) -> None:
     before = references.code_sha256("train", checkout)
-    (checkout / path).write_text("changed")
+    (checkout / path).write_text("changed", encoding="utf-8")
     assert references.code_sha256("train", checkout) == before
 
 
@@ -131,7 +131,7 @@ def test_what_is_in_an_image_makes_it_stale(checkout: Path, path: str) -> None:
         references.REVISION_LABEL: revision.of_checkout(checkout) or "",
     }
     references.check_fresh("train", "train:tag", labels, checkout)
-    (checkout / path).write_text("changed")
+    (checkout / path).write_text("changed", encoding="utf-8")
     with pytest.raises(
         UsageError, match=f"image train:tag: was built from other code .{labels[references.REVISION_LABEL]}"
     ):
@@ -143,13 +143,13 @@ def test_what_is_in_an_image_makes_it_stale(checkout: Path, path: str) -> None:
 )
 def test_a_guests_code_makes_its_hosts_image_stale(checkout: Path, host: str, guest: str) -> None:
     before = references.code_sha256(host, checkout)
-    (checkout / guest).write_text("changed")
+    (checkout / guest).write_text("changed", encoding="utf-8")
     assert references.code_sha256(host, checkout) != before
 
 
 def test_another_component_does_not_make_an_image_stale(checkout: Path) -> None:
     before = references.code_sha256("train", checkout)
-    (checkout / "components" / "export" / "core.py").write_text("changed")
+    (checkout / "components" / "export" / "core.py").write_text("changed", encoding="utf-8")
     assert references.code_sha256("train", checkout) == before
 
 
@@ -159,7 +159,7 @@ def test_an_image_without_labels_is_stale(checkout: Path) -> None:
 
 
 def locked_versions(name: str) -> set[tuple[str, str]]:
-    lines = (references.CHECKOUT / "requirements" / f"{name}.txt").read_text().splitlines()
+    lines = (references.CHECKOUT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     pins = [line.split(" ")[0].partition("==") for line in lines if "==" in line and line[0] not in " #"]
     return {(package, version) for package, _, version in pins}
 
@@ -205,7 +205,7 @@ def test_the_bill_of_materials_lists_every_locked_package_with_its_hashes(tmp_pa
         f"mnist-pipeline-{name}.cdx.json" for name in references.COMPONENTS
     ]
     for component, path in zip(references.COMPONENTS, paths, strict=True):
-        bill = json.loads(path.read_text())
+        bill = json.loads(path.read_text(encoding="utf-8"))
         listed = {
             f"{entry['name']}=={entry['version']}": {
                 digest["content"]

@@ -137,7 +137,7 @@ with docker_runner.docker_runner({{}}, runs_dir=Path("{tmp_path}")) as runner:
     _, errors = run.communicate(timeout=containers.STOP_SECONDS)
     assert run.returncode != 0
     assert errors.strip().endswith("KeyboardInterrupt")
-    assert (tmp_path / "saved").read_text() == "saved\n"
+    assert (tmp_path / "saved").read_text(encoding="utf-8") == "saved\n"
     assert leftovers(engine, tmp_path) == []
 
 

@@ -95,8 +95,8 @@ def test_a_run_ends_with_an_accuracy_and_a_model_that_answers_raw_pixels(
     images, labels = Dataset.open(dataset_dir).test()
     answers = serving.load(str(first_run.home / summary["model"]))(images).argmax(axis=1)
     assert summary["accuracy"] == f"{(answers == labels).mean():.4f} on 10,000 test rows"
-    assert "<svg" in (first_run.home / summary["curves"]).read_text()
-    assert "blessed" in (first_run.home / summary["report"]).read_text()
+    assert "<svg" in (first_run.home / summary["curves"]).read_text(encoding="utf-8")
+    assert "blessed" in (first_run.home / summary["report"]).read_text(encoding="utf-8")
     code = shlex.split(summary["load"])
     answered = subprocess.run(code, cwd=first_run.home, capture_output=True, text=True, timeout=120)
     assert "shape=(1, 10), dtype=float32" in answered.stdout, answered.stderr
