@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def files(directory: Path) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class FirstRun:
-    """A finished run; later ones challenge its champion."""
+    """A finished run, as it left its folder; tests only read it."""
 
     home: Path
     done: subprocess.CompletedProcess[str]
@@ -75,6 +76,14 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
     done = pipeline(cwd=home, model_style="functional")
     assert done.returncode == 0, done.stdout + done.stderr
     return FirstRun(home, done)
+
+
+@pytest.fixture
+def home(first_run: FirstRun, tmp_path: Path) -> Path:
+    """A folder with a copy of its bucket, in which a later run can challenge the champion."""
+    home = tmp_path / first_run.home.name
+    shutil.copytree(first_run.home / "output" / "bucket", home / "output" / "bucket")
+    return home
 
 
 def test_a_run_shows_its_tasks_and_their_progress(first_run: FirstRun) -> None:
@@ -111,18 +120,18 @@ def test_a_run_leaves_nothing_outside_its_folders(first_run: FirstRun) -> None:
     ]
 
 
-def test_the_same_run_from_yaml_publishes_nothing_new(first_run: FirstRun) -> None:
-    published = files(first_run.home / "output" / "bucket")
+def test_the_same_run_from_yaml_publishes_nothing_new(first_run: FirstRun, home: Path) -> None:
+    published = files(home / "output" / "bucket")
     yaml_path = str(GOLDEN_DIR / "kfp.yaml")
-    again = pipeline("--from-yaml", yaml_path, cwd=first_run.home, model_style="functional")
+    again = pipeline("--from-yaml", yaml_path, cwd=home, model_style="functional")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "this model is the champion already; nothing to publish" in again.stdout
     assert first_run.summary["model"] in again.stdout
-    assert files(first_run.home / "output" / "bucket") == published
+    assert files(home / "output" / "bucket") == published
 
 
-def test_an_unchanged_run_ends_before_training_and_says_so(first_run: FirstRun) -> None:
-    again = pipeline(cwd=first_run.home, model_style="functional", skip_unchanged=True)
+def test_an_unchanged_run_ends_before_training_and_says_so(home: Path) -> None:
+    again = pipeline(cwd=home, model_style="functional", skip_unchanged=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "lookup: unchanged, published as " in again.stdout
     assert "notify: mnist-pipeline " in again.stdout
@@ -130,17 +139,15 @@ def test_an_unchanged_run_ends_before_training_and_says_so(first_run: FirstRun) 
     assert "unchanged: a model of this data, code and parameters is published already" in again.stdout
 
 
-def test_a_better_model_replaces_the_champion_and_a_tie_does_not(first_run: FirstRun) -> None:
-    bucket = first_run.home / "output" / "bucket"
-    better = pipeline(
-        "--bucket", f"file://{bucket}", cwd=first_run.home, model_style="sequential_add", epochs=2
-    )
+def test_a_better_model_replaces_the_champion_and_a_tie_does_not(home: Path) -> None:
+    bucket = home / "output" / "bucket"
+    better = pipeline("--bucket", f"file://{bucket}", cwd=home, model_style="sequential_add", epochs=2)
     assert better.returncode == 0, better.stdout + better.stderr
     assert "blessed: beats the champion's accuracy" in better.stdout
     assert len(list((bucket / "versions").iterdir())) == 2
 
     # The same layers and seed in another style: other bytes, the same answers.
-    tie = pipeline(cwd=first_run.home, model_style="subclass", epochs=2)
+    tie = pipeline(cwd=home, model_style="subclass", epochs=2)
     assert tie.returncode == 4
     assert "a tie keeps the champion" in tie.stderr
     assert len(list((bucket / "versions").iterdir())) == 2
