@@ -11,7 +11,6 @@
 6. notify    says how the run ended, on success and failure alike.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -30,30 +29,27 @@ from components.notify import settings as notify_settings
 from components.notify.component import notify
 from components.train import settings as train_settings
 from components.train.component import train
+from pipeline.compile.nodes import Resources
 from pipeline.inputs import Inputs, Kind, takes
 
-
-@dataclasses.dataclass(frozen=True)
-class Resources:
-    """What a task asks of its node: `cpu` in cores, `memory` in Kubernetes units."""
-
-    cpu: str
-    memory: str
-
-
+# A time limit is for what hangs: many times what the defaults take; who has more to do asks for more.
 RESOURCES = {
-    "ingest": Resources(cpu="1", memory="2G"),
-    "lookup": Resources(cpu="500m", memory="512M"),
-    "train": Resources(cpu="2", memory="4G"),
-    "evaluate": Resources(cpu="1", memory="2G"),
-    "export": Resources(cpu="1", memory="1G"),
-    "export-2": Resources(cpu="1", memory="2G"),
-    "notify": Resources(cpu="500m", memory="256M"),
+    "ingest": Resources(cpu="1", memory="2G", time_limit="1h"),
+    "lookup": Resources(cpu="500m", memory="512M", time_limit="15m"),
+    "train": Resources(cpu="2", memory="4G", time_limit="6h"),
+    "evaluate": Resources(cpu="1", memory="2G", time_limit="1h"),
+    "export": Resources(cpu="1", memory="1G", time_limit="1h"),
+    "export-2": Resources(cpu="1", memory="2G", time_limit="1h"),
+    "notify": Resources(cpu="500m", memory="256M", time_limit="15m"),
 }
+SIZED_LIKE = {"export-2": "evaluate"}  # an export that evaluates
 RETRIES = 2
 RETRY_BACKOFF = "30s"
 RETRY_BACKOFF_FACTOR = 2.0
-RETRY_BACKOFF_MAX = "300s"
+# Not the longest pause, whatever its name: Kubeflow Pipelines gives it to Argo as the time within which all
+# attempts must have ended, counted from the first one's start, and kills a healthy attempt when it is over.
+# Left out it is an hour there. Seven days hold all attempts of the longest time limit, and a day's waiting.
+RETRY_BACKOFF_MAX = "604800s"
 GPU_TASK = "train"
 EXPORT_TASKS = ("export", "export-2")
 NOTIFY_TASK = "notify"

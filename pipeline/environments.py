@@ -10,37 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from components.errors import UsageError
 from components.storage import uri as bucket_uris
 from pipeline import yaml_mapping
+from pipeline.compile import variables
+from pipeline.compile.nodes import KfpNodes, KubernetesName, Resources, SecretKey, VertexNodes
+from pipeline.images.references import TASKS
 from pipeline.schedules import cron
+from pipeline.sections import matching, reason_of
 
 FILES_DIR = Path(__file__).with_suffix("")
 PREFIX = "MNIST_PIPELINE_"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _SECRETS = ("token", "cookie", "dex_username", "dex_password")
-
-
-def _matching(pattern: str, description: str) -> AfterValidator:
-    """A check that says in words what the pattern wants."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"must be {description}")
-        return value
-
-    return AfterValidator(check)
 
 
 def _bucket_uri(value: str) -> str:
@@ -54,117 +39,36 @@ def _time_zone(value: str) -> str:
 
 
 BucketUri = Annotated[str, AfterValidator(_bucket_uri)]
-GcsUri = Annotated[str, _matching(r"gs://[a-z0-9][a-z0-9._-]+(/[^\s?#]*)?", "gs://bucket/prefix")]
-HttpUrl = Annotated[str, _matching(r"https?://[^\s/?#]+[^\s?#]*", "an http:// or https:// address")]
-KubernetesName = Annotated[str, _matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a Kubernetes name")]
+GcsUri = Annotated[str, matching(r"gs://[a-z0-9][a-z0-9._-]+(/[^\s?#]*)?", "gs://bucket/prefix")]
+HttpUrl = Annotated[str, matching(r"https?://[^\s/?#]+[^\s?#]*", "an http:// or https:// address")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Cpu = Annotated[str, _matching(r"\d+(\.\d+)?|\d+m", "cores such as 2, 0.5 or 500m")]
-Memory = Annotated[str, _matching(r"\d+(\.\d+)?(K|M|G|T|Ki|Mi|Gi|Ti)", "an amount such as 4G or 512Mi")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Resources(_Section):
-    """What one task asks of its node, instead of the DAG's figures."""
-
-    cpu: Cpu | None = None
-    memory: Memory | None = None
-
-
-class Toleration(_Section):
-    """A taint that train's pod puts up with."""
-
-    key: str
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: str = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
-
-
-class KfpNodes(_Section):
-    """Where train runs on a Kubernetes cluster.
-
-    Attributes:
-      accelerator: the Kubernetes resource name, `nvidia.com/gpu`; `none` for a CPU node.
-      count: how many.
-      selector: labels that the node must carry (its pool).
-      tolerations: taints beside the accelerator's own, which is always tolerated.
-      spot: GKE's spot nodes: their label is selected and their taint tolerated.
-    """
-
-    accelerator: Annotated[
-        str,
-        _matching(r"none|[a-z0-9.-]+/[a-z0-9.-]+", "a Kubernetes resource such as nvidia.com/gpu, or none"),
-    ]
-    count: int = Field(default=1, ge=1, le=16)
-    selector: dict[str, str] = {}
-    tolerations: tuple[Toleration, ...] = ()
-    spot: bool = False
-
-
-class SecretKey(_Section):
-    """One value of a Kubernetes secret in the runs' namespace."""
-
-    name: KubernetesName
-    key: Annotated[str, _matching(r"[A-Za-z0-9._-]+", "a key of a Kubernetes secret")]
-
-
-VERTEX_COUNTS = (1, 2, 4, 8, 16)  # accelerators of a machine
-# Gibibytes of memory per vCPU: https://cloud.google.com/compute/docs/machine-resource
-GIB_PER_VCPU = {
-    "n1-standard": 3.75,
-    "n1-highmem": 6.5,
-    "n1-highcpu": 0.9,
-    "n2-standard": 4.0,
-    "n2-highmem": 8.0,
-    "n2-highcpu": 1.0,
-    "e2-standard": 4.0,
-    "e2-highmem": 8.0,
-    "e2-highcpu": 1.0,
-}
-
-
-def _vertex_count(value: int) -> int:
-    if value not in VERTEX_COUNTS:
-        raise ValueError(f"must be one of {', '.join(map(str, VERTEX_COUNTS))}")
+def _task(value: str) -> str:
+    if value not in TASKS:
+        raise ValueError(f"is no task; known: {', '.join(TASKS)}")
     return value
 
 
-class VertexNodes(_Section):
-    """Where train runs on Vertex AI.
+def _not_empty(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("is empty")
+    return value
 
-    A pipeline cannot name a machine type there: Vertex AI takes the machine that fits cpu, memory and
-    accelerator. `machine_type` asks for exactly the cpu and memory of that type.
 
-    Attributes:
-      accelerator: Vertex AI's name for it, `NVIDIA_TESLA_T4`; `none` for a CPU machine.
-      count: how many.
-      machine_type: such as `n1-standard-4`, instead of `resources.train`.
-    """
+def _fit_for_a_header(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("has spaces around it or line breaks in it")
+    return value
 
-    accelerator: Annotated[
-        str,
-        _matching(r"none|NVIDIA_[A-Z0-9_]+|TPU_V\d\w*", "a Vertex AI type such as NVIDIA_TESLA_T4, or none"),
-    ]
-    count: Annotated[int, AfterValidator(_vertex_count)] = 1
-    machine_type: (
-        Annotated[
-            str,
-            _matching(
-                rf"({'|'.join(GIB_PER_VCPU)})-[1-9][0-9]{{0,2}}",
-                f"a machine type such as n1-standard-4; known: {', '.join(GIB_PER_VCPU)}",
-            ),
-        ]
-        | None
-    ) = None
 
-    def machine(self) -> Resources | None:
-        """Returns the cpu and memory of `machine_type`, None if none was asked for."""
-        if self.machine_type is None:
-            return None
-        family, _, vcpus = self.machine_type.rpartition("-")
-        return Resources(cpu=vcpus, memory=f"{int(int(vcpus) * GIB_PER_VCPU[family] * 1024)}Mi")
+Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
+HeaderSecret = Annotated[Secret, AfterValidator(_fit_for_a_header)]
+Task = Annotated[str, AfterValidator(_task)]
+Variables = Annotated[
+    dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]], AfterValidator(variables.checked)
+]
 
 
 class _Environment(BaseSettings):
@@ -197,10 +101,11 @@ class LocalEnvironment(_Environment):
 class _RemoteEnvironment(_Environment):
     bucket_uri: GcsUri  # a directory would be one on a task's own disk
     digests: Path
-    resources: dict[Literal["ingest", "train", "evaluate", "export"], Resources] = {}
+    resources: dict[Task, Resources] = {}
+    variables: Variables = {}
     time_zone: TimeZone
     timeout_seconds: int = Field(default=30, ge=1, le=600)
-    token: SecretStr | None = None
+    token: HeaderSecret | None = None
 
 
 class KfpEnvironment(_RemoteEnvironment):
@@ -212,6 +117,7 @@ class KfpEnvironment(_RemoteEnvironment):
         this pod) or `dex` (a session cookie, or a user name and password to get one with).
       namespace: the profile's namespace of a multi-user installation; leave it out for a single-user one.
       service_account: of the tasks' pods.
+      run_as_non_root: whether Kubernetes refuses a task that would be root; for backends from 2.16 on.
       webhook_secret: the Kubernetes secret whose value is the address that notify tells; for a run whose
         `notify_webhook` is not set otherwise.
       signing_secret: the Kubernetes secret whose value is the private key that export signs models with; the
@@ -229,11 +135,12 @@ class KfpEnvironment(_RemoteEnvironment):
     service_account: KubernetesName | None = None
     pipeline_root: str | None = None
     nodes: KfpNodes
+    run_as_non_root: bool = True
     webhook_secret: SecretKey | None = None
     signing_secret: SecretKey | None = None
-    cookie: SecretStr | None = None
-    dex_username: SecretStr | None = None
-    dex_password: SecretStr | None = None
+    cookie: HeaderSecret | None = None
+    dex_username: Secret | None = None
+    dex_password: Secret | None = None
 
     @model_validator(mode="after")
     def _a_token_file_is_for_who_reads_it(self) -> Self:
@@ -255,18 +162,19 @@ class VertexEnvironment(_RemoteEnvironment):
     """
 
     target: Literal["vertex"]
-    project: Annotated[str, _matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a Google Cloud project id")]
-    region: Annotated[str, _matching(r"[a-z]+-[a-z]+\d+", "a region such as europe-west4")]
+    project: Annotated[str, matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a Google Cloud project id")]
+    region: Annotated[str, matching(r"[a-z]+-[a-z]+\d+", "a region such as europe-west4")]
     auth: Literal["adc", "bearer"] = "adc"
     pipeline_root: GcsUri
-    service_account: Annotated[str, _matching(r"[^@\s]+@[^@\s]+", "an e-mail address")] | None = None
+    service_account: Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an e-mail address")] | None = None
     network: str | None = None
     api_endpoint: str | None = None
     nodes: VertexNodes
 
     @model_validator(mode="after")
     def _one_word_on_trains_machine(self) -> Self:
-        if self.nodes.machine_type and "train" in self.resources:
+        train = self.resources.get("train", Resources())
+        if self.nodes.machine_type and (train.cpu or train.memory):
             raise ValueError("nodes.machine_type and resources.train both size train: leave one of them out")
         return self
 
@@ -298,13 +206,15 @@ def load(name: str, files_dir: Path = FILES_DIR) -> Environment:
     path = files_dir / f"{name}.yaml"
     content = _read(path)
     target = os.environ.get(f"{PREFIX}TARGET") or content.get("target")
-    if target not in _KINDS:
+    if not isinstance(target, str) or target not in _KINDS:
         raise UsageError(f"{path}: target={target!r}: must be one of {', '.join(_KINDS)}")
     _check_variables(os.environ)
     try:
         environment = _KINDS[target](**{**content, "name": name})
     except ValidationError as error:
         raise UsageError("; ".join(_described(path, line) for line in error.errors())) from None
+    except SettingsError as error:
+        raise UsageError(f"{_not_json(error)}: is not JSON, which a variable for several keys is") from None
     return _with_paths_from(path.parent, environment)
 
 
@@ -335,24 +245,26 @@ def _check_variables(variables: Mapping[str, str]) -> None:
 def described(path: Path, line: Any) -> str:
     """Returns one wrong key of a file, from a pydantic error: where it is, its name, what is wrong."""
     key = ".".join(str(part) for part in line["loc"])
-    return f"{path}: {key}: {_reason(line)}"
+    return f"{path}: {key}: {reason_of(line)}"
 
 
 def _described(path: Path, line: Any) -> str:
     """As `described`, for a key that a variable may have set."""
     variable = PREFIX + "__".join(str(part) for part in line["loc"]).upper()
     is_variable = any(name == variable or name.startswith(f"{variable}__") for name in os.environ)
-    return f"{variable}: {_reason(line)}" if is_variable else described(path, line)
+    return f"{variable}: {reason_of(line)}" if is_variable else described(path, line)
 
 
-def _reason(line: Any) -> str:
-    reasons = {"missing": "is required", "extra_forbidden": "no such key for this target"}
-    return reasons.get(line["type"], str(line["msg"]).removeprefix("Value error, "))
+def _not_json(error: SettingsError) -> str:
+    """Returns the name of the variable that could not be parsed; the error knows its value alone."""
+    text = getattr(error.__cause__, "doc", None)
+    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    return next((name for name, value in ours.items() if value == text), PREFIX)
 
 
 def _with_paths_from(directory: Path, environment: Environment) -> Environment:
     paths = {
-        key: directory / value
+        key: directory / value.expanduser()
         for key, value in environment
         if isinstance(value, Path) and f"{PREFIX}{key.upper()}" not in os.environ
     }

@@ -60,7 +60,10 @@ class Cluster:
 
 
 def parse_tf_config(text: str) -> Worker | None:
-    """Reads TF_CONFIG as Kubeflow Trainer and Vertex AI set it; None if it names this process alone.
+    """Reads TF_CONFIG; None if it names this process alone.
+
+    Vertex AI's custom jobs set it, and Kubeflow's legacy training operator for a TFJob. Kubeflow Trainer v2
+    does not (kubeflow/trainer#2699): there, as anywhere else, whoever starts the workers sets it.
 
     Raises:
       UsageError: not JSON, no cluster of chief and workers, or a task that is not in it.

@@ -29,17 +29,13 @@ def compile_(
 ) -> None:
     """Compile the DAG to YAML, checked against the pipeline-spec schema."""
     from pipeline.compile.documents import to_documents, to_yaml
-    from pipeline.compile.nodes import nodes_for
+    from pipeline.compile.nodes import Placement, nodes_for
     from pipeline.images import references
 
     pinned = references.resolve(registry=registry, tag=tag, digests_path=digests)
     selector = dict(_label(text) for text in node_selector)
-    compiled = {
-        each: to_yaml(
-            to_documents(each, pinned, nodes_for(each, accelerator_type, accelerator_count, selector))
-        )
-        for each in target
-    }
+    nodes = {each: nodes_for(each, accelerator_type, accelerator_count, selector) for each in target}
+    compiled = {each: to_yaml(to_documents(pinned, Placement(nodes[each]))) for each in target}
     output_dir.mkdir(parents=True, exist_ok=True)
     for each, text in compiled.items():
         path = output_dir / f"mnist-pipeline-{each}.yaml"

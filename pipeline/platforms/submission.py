@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UsageError
-from pipeline import dag
-from pipeline.compile.documents import WEBHOOK_VARIABLE, to_documents, to_yaml
-from pipeline.compile.nodes import NO_ACCELERATOR, Nodes, Target
+from pipeline.compile.documents import to_documents, to_yaml
+from pipeline.compile.nodes import Placement
+from pipeline.compile.placing import WEBHOOK_VARIABLE
 from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
 from pipeline.images import references
 from pipeline.platforms.platform import Package, Submission
@@ -29,16 +29,23 @@ def package_for(environment: RemoteEnvironment) -> Package:
       UsageError: no digests file, one for other images, a setting that the target would ignore.
     """
     pinned = _images(environment)
-    documents = to_documents(
-        Target(environment.target),
-        pinned,
-        _nodes(environment),
-        _resources(environment),
-        **_secrets(environment),
-    )
+    documents = to_documents(pinned, placement_of(environment))
     text = to_yaml(documents)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     return Package(tuple(documents), f"{references.git_tag()}-{digest}", text)
+
+
+def placement_of(environment: RemoteEnvironment) -> Placement:
+    """Returns where the environment's runs have their tasks, and what they are given there."""
+    placement = Placement(environment.nodes, environment.resources, environment.variables)
+    if isinstance(environment, VertexEnvironment):
+        return placement
+    return dataclasses.replace(
+        placement,
+        run_as_non_root=environment.run_as_non_root,
+        webhook_secret=environment.webhook_secret,
+        signing_secret=environment.signing_secret,
+    )
 
 
 def fallbacks(environment: RemoteEnvironment) -> dict[str, str]:
@@ -102,41 +109,13 @@ def _shown(path: Path) -> str:
     return str(resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved)
 
 
-def _nodes(environment: RemoteEnvironment) -> Nodes:
-    chosen = environment.nodes
-    accelerator = "" if chosen.accelerator == NO_ACCELERATOR else chosen.accelerator
-    if not isinstance(environment, KfpEnvironment):
-        return Nodes(accelerator, chosen.count)
-    kubernetes = environment.nodes
-    tolerations = [toleration.model_dump(exclude_defaults=True) for toleration in kubernetes.tolerations]
-    return Nodes(accelerator, chosen.count, kubernetes.selector, tolerations, kubernetes.spot)
-
-
-def _secrets(environment: RemoteEnvironment) -> dict[str, tuple[str, str]]:
-    """Returns the Kubernetes secrets that the environment names, as arguments of `to_documents`."""
-    named = {name: getattr(environment, name, None) for name in ("webhook_secret", "signing_secret")}
-    return {name: (secret.name, secret.key) for name, secret in named.items() if secret}
-
-
-def _resources(environment: RemoteEnvironment) -> dict[str, dag.Resources]:
-    """The DAG's figures, where the environment has no others."""
-    merged = dict(dag.RESOURCES)
-    wishes = dict(environment.resources)
-    if isinstance(environment, VertexEnvironment) and (machine := environment.nodes.machine()):
-        wishes["train"] = machine
-    for component, wanted in wishes.items():
-        changes = {key: value for key, value in wanted if value is not None}
-        merged[component] = dataclasses.replace(merged[component], **changes)
-    return merged
-
-
 def describe(environment: RemoteEnvironment, submission: Submission) -> str:
     """Returns what would be sent, for a person to read before it is."""
     used = {
         label.removeprefix("exec-"): executor["container"]["image"]
         for label, executor in submission.package.documents[0]["deploymentSpec"]["executors"].items()
     }
-    nodes = environment.nodes.model_dump(exclude_defaults=True)
+    nodes = environment.nodes.model_dump()
     where = environment.host if isinstance(environment, KfpEnvironment) else environment.project
     rows = [
         ("environment", f"{environment.name} ({environment.target}, {where})"),

@@ -16,7 +16,7 @@ import pytest
 from components.registry.files import hash_model
 from components.storage.opening import open_bucket
 from pipeline.compile.documents import to_documents, to_yaml
-from pipeline.compile.nodes import Nodes, Target
+from pipeline.compile.nodes import KfpNodes, Placement
 from pipeline.images import references
 from pipeline.local import containers, docker_runner
 from tests.conftest import TrainModel
@@ -122,7 +122,7 @@ def test_an_export_that_was_overtaken_is_evaluated_again_in_an_image_that_can(
 ) -> None:
     rival_dir = tmp_path / "bucket" / "rival"  # where the containers can read it
     shutil.copytree(train_model(epochs=1, seed=3), rival_dir)
-    documents = to_documents(Target.KFP, built, Nodes(""))
+    documents = to_documents(built, Placement(KfpNodes(accelerator="none")))
     overtake(documents[0], rival_dir)
     (tmp_path / "pipeline.yaml").write_text(to_yaml(documents), encoding="utf-8")
     done = run(tmp_path, "--from-yaml", str(tmp_path / "pipeline.yaml"))

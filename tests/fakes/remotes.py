@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.environments import Environment, KfpEnvironment, KfpNodes, VertexEnvironment, VertexNodes
+from pipeline.compile.nodes import KfpNodes, VertexNodes
+from pipeline.environments import Environment, KfpEnvironment, VertexEnvironment
 from pipeline.platforms.opening import open_platform
 from pipeline.platforms.platform import DeclaredSchedule, Package, Platform, Submission
 from tests.fakes.kfp_server import KfpServer

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import UsageError
-from pipeline import environments
+from pipeline import dag, environments
+from pipeline.compile.nodes import Resources
 
 KFP = """\
 target: kfp
@@ -109,11 +110,24 @@ def test_secrets_come_from_variables_and_are_never_shown(
         (KFP.replace("https://kfp.example.com/pipeline", "kfp.example.com"), ["host: must be an http"]),
         (KFP.replace("target: kfp", "target: slurm"), ["target='slurm': must be one of local, kfp, vertex"]),
         (KFP.replace("target: kfp\n", ""), ["target=None"]),
+        (KFP.replace("target: kfp", "target: [kfp]"), ["target=['kfp']: must be one of local, kfp, vertex"]),
         (KFP.replace("bearer", "password"), ["prod.yaml: auth: "]),
         (KFP.replace("time_zone: UTC", "time_zone: CET+1"), ["time_zone", "not an IANA time zone"]),
         (KFP.replace("nvidia.com/gpu", "NVIDIA_TESLA_T4"), ["nodes.accelerator: must be a Kubernetes"]),
         (KFP.replace("gs://example/models", "s3://example/models"), ["bucket_uri"]),
-        (KFP + "resources: {trian: {cpu: 1}}\n", ["resources.trian"]),
+        (KFP + "resources: {trian: {cpu: 1}}\n", ["resources.trian", "is no task; known: ingest, train, "]),
+        (KFP + "resources: {train: {time_limit: 9d}}\n", ["resources.train.time_limit: must be more than 0"]),
+        (KFP + "resources: {train: {time_limit: 6}}\n", ["resources.train.time_limit: "]),
+        (KFP + "variables: {NOTIFY_WEBHOOK: x}\n", ["variables: NOTIFY_WEBHOOK: is none that may be set"]),
+        (KFP + "variables: {HTTP_PROXY: 'http://a:b@c'}\n", ["variables: HTTP_PROXY: must be an http"]),
+        (
+            KFP.replace("count: 2", "count: 2, tolerations: [{key: team, value: ml}]"),
+            ["nodes.tolerations.0: value=ml: operator Exists has none; did you mean operator: Equal?"],
+        ),
+        (KFP.replace("nvidia.com/gpu", "none"), ["nodes: count=2: needs an accelerator"]),
+        (KFP.replace("count: 2", "count: 17"), ["nodes.count: must be at most 16"]),
+        (KFP.replace("pool: gpu", "pool: two words"), ["nodes.selector.pool: must be the value of a Kube"]),
+        (VERTEX.replace("T4}", "T4, count: 3}"), ["nodes.count: must be one of 1, 2, 4, 8, 16"]),
         (KFP + "resources: {train: {memory: lots}}\n", ["resources.train.memory: must be an amount"]),
         (KFP + "namespace: Not_Kubernetes\n", ["namespace: must be a Kubernetes name"]),
         (KFP + "project: example-project\n", ["prod.yaml: project: no such key for this target"]),
@@ -140,6 +154,39 @@ def test_each_wrong_key_is_named_with_its_file(tmp_path: Path, text: str, expect
         assert words in message
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("NODES", "{"), ("NODES", "none"), ("NODES__TOLERATIONS", "[{"), ("RESOURCES", "4")],
+)
+def test_a_variable_of_another_form_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(f"MNIST_PIPELINE_{variable}", value)
+    assert refused(tmp_path, KFP).startswith(f"MNIST_PIPELINE_{variable}: ")
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "COOKIE", "DEX_USERNAME", "DEX_PASSWORD"])
+def test_an_empty_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"MNIST_PIPELINE_{name}", "")
+    assert refused(tmp_path, KFP) == f"MNIST_PIPELINE_{name}: is empty"
+
+
+@pytest.mark.parametrize("value", [" canary", "canary\n", "can\rary"])
+@pytest.mark.parametrize("name", ["TOKEN", "COOKIE"])
+def test_a_secret_that_no_header_can_carry_is_refused_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"MNIST_PIPELINE_{name}", value)
+    assert refused(tmp_path, KFP) == f"MNIST_PIPELINE_{name}: has spaces around it or line breaks in it"
+
+
+def test_a_path_may_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    environment = environments.load("prod", written(tmp_path, KFP.replace("digests.json", "~/digests.json")))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.digests == tmp_path / "home" / "digests.json"
+
+
 def test_unknown_environment_lists_the_known(tmp_path: Path) -> None:
     written(tmp_path, KFP, "staging")
     with pytest.raises(UsageError, match=r"--env=prod: no such environment .*; known: staging"):
@@ -156,7 +203,7 @@ def test_a_machine_type_asks_for_its_cpu_and_memory(
     text = VERTEX.replace("T4}", f"T4, machine_type: {machine_type}}}")
     environment = environments.load("prod", written(tmp_path, text))
     assert isinstance(environment, environments.VertexEnvironment)
-    assert environment.nodes.machine() == environments.Resources(cpu=cpu, memory=memory)
+    assert environment.nodes.machine() == Resources(cpu=cpu, memory=memory)
 
 
 @pytest.mark.parametrize("machine_type", ["n1-standard-0", "a2-highgpu-1g", "n1-standard", "big"])
@@ -166,6 +213,33 @@ def test_an_unknown_machine_type_is_refused_with_the_known_ones(machine_type: st
     assert "n1-standard" in message
 
 
-def test_a_machine_type_beside_trains_resources_is_refused(tmp_path: Path) -> None:
-    text = VERTEX.replace("T4}", "T4, machine_type: n1-standard-4}") + "resources: {train: {cpu: '2'}}\n"
+@pytest.mark.parametrize("size", ["cpu: '2'", "memory: 8G"])
+def test_a_machine_type_beside_trains_size_is_refused(tmp_path: Path, size: str) -> None:
+    text = VERTEX.replace("T4}", "T4, machine_type: n1-standard-4}") + f"resources: {{train: {{{size}}}}}\n"
     assert "nodes.machine_type and resources.train both size train" in refused(tmp_path, text)
+
+
+def test_a_machine_type_may_stand_beside_trains_time_limit(tmp_path: Path) -> None:
+    text = VERTEX.replace("T4}", "T4, machine_type: n1-standard-4}")
+    environment = environments.load(
+        "prod", written(tmp_path, text + "resources: {train: {time_limit: 12h}}\n")
+    )
+    assert isinstance(environment, environments.VertexEnvironment)
+    assert environment.resources == {"train": Resources(time_limit="12h")}
+
+
+def test_every_task_of_the_dag_may_have_resources(tmp_path: Path) -> None:
+    wishes = ", ".join(f"{task}: {{memory: 3G}}" for task in dag.RESOURCES)
+    environment = environments.load("prod", written(tmp_path, KFP + f"resources: {{{wishes}}}\n"))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.resources == dict.fromkeys(dag.RESOURCES, Resources(memory="3G"))
+
+
+def test_variables_of_tasks_come_from_the_file_or_from_variables_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, KFP + "variables: {BUCKET_DEADLINE: 300, NO_PROXY: .svc}\n")
+    monkeypatch.setenv("MNIST_PIPELINE_VARIABLES__NO_PROXY", ".example")
+    environment = environments.load("prod", tmp_path)
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.variables == {"BUCKET_DEADLINE": "300", "NO_PROXY": ".example"}

@@ -1,25 +1,16 @@
-import copy
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from google.protobuf import json_format
 
 from components.errors import UsageError
 from pipeline import dag
-from pipeline.compile.documents import load_documents, to_documents, validate
-from pipeline.compile.nodes import Target, nodes_for
+from pipeline.compile.documents import load_documents
+from pipeline.compile.nodes import LONGEST_TIME_LIMIT, Target, in_seconds
 from pipeline.images.references import image_of
-from tests.golden.__main__ import GOLDEN_DIR, IMAGES, compiled
-
-TRAIN = ("components", "comp-condition-2", "dag", "tasks", "train")
-EVALUATE = (*TRAIN[:-1], "evaluate")
-
-
-def documents(text: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(text))
+from tests.fakes import argo
+from tests.golden.__main__ import GOLDEN_DIR, IMAGES, compiled, documents
 
 
 def without_sdk_version(text: str) -> str:
@@ -46,125 +37,33 @@ def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("target", Target)
-def test_every_task_has_its_image_its_requests_and_retries_with_backoff(target: Target) -> None:
-    spec = documents(compiled(target))[0]
+def test_every_task_has_its_image_and_only_ingest_is_cached(target: Target) -> None:
+    spec = documents(target)[0]
+    tasks = every_task(spec)
     for name, container in containers(spec).items():
         assert container["image"] == IMAGES[image_of(name)]
-        assert container["resources"]["resourceCpuRequest"] == dag.RESOURCES[name].cpu
-        assert container["resources"]["resourceMemoryRequest"] == dag.RESOURCES[name].memory
+        assert bool(tasks[name]["cachingOptions"].get("enableCache")) is (name == "ingest")
+
+
+@pytest.mark.parametrize("target", Target)
+def test_every_attempt_may_take_all_of_the_longest_time_limit(target: Target) -> None:
+    limit = in_seconds(LONGEST_TIME_LIMIT)
+    spec = documents(target)[0]
     tasks = every_task(spec)
     for name in containers(spec):
-        policy = tasks[name]["retryPolicy"]
-        assert policy["maxRetryCount"] == dag.RETRIES
-        assert policy["backoffDuration"] == "30s"
-        assert bool(tasks[name]["cachingOptions"].get("enableCache")) is (name == "ingest")
+        made = list(argo.attempts(tasks[name]["retryPolicy"], limit))
+        assert len(made) == 1 + dag.RETRIES
+        assert made[1].start == limit + 30  # a pause, so that what failed may recover
+        assert all(attempt.may_last is None or attempt.may_last >= limit for attempt in made)
 
 
 def test_export_learns_which_image_trained_the_model() -> None:
     for target in Target:
-        environments = {n: c.get("env") for n, c in containers(documents(compiled(target))[0]).items()}
+        environments = {n: c.get("env") for n, c in containers(documents(target)[0]).items()}
         exporters = ("export", "export-2")
         for name in exporters:
             assert environments[name] == [{"name": "PIPELINE_TRAIN_IMAGE", "value": IMAGES["train"]}]
         assert not any(value for name, value in environments.items() if name not in exporters)
-
-
-def test_train_goes_on_gpu_nodes_in_kubernetes_terms() -> None:
-    spec, platform = documents(compiled(Target.KFP))
-    assert containers(spec)["train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert executors == {
-        "exec-train": {
-            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-        }
-    }
-
-
-def test_train_goes_on_gpu_nodes_in_vertex_terms_in_a_single_document() -> None:
-    (spec,) = documents(compiled(Target.VERTEX))
-    accelerator = containers(spec)["train"]["resources"]["accelerator"]
-    assert accelerator["resourceType"] == "NVIDIA_TESLA_T4"
-    assert accelerator["resourceCount"] == "1"
-    assert containers(spec)["train"]["resources"]["resourceCpuLimit"] == dag.RESOURCES["train"].cpu
-
-
-def test_only_train_asks_for_an_accelerator() -> None:
-    for target in Target:
-        asking = [
-            n
-            for n, c in containers(documents(compiled(target))[0]).items()
-            if "accelerator" in c["resources"]
-        ]
-        assert asking == ["train"]
-
-
-@pytest.mark.parametrize("target", Target)
-def test_none_means_a_cpu_node(target: Target) -> None:
-    (spec,) = to_documents(target, IMAGES, nodes_for(target, "none"))
-    assert "accelerator" not in containers(spec)["train"]["resources"]
-
-
-def test_type_count_and_node_selector_are_the_callers() -> None:
-    nodes = nodes_for(Target.KFP, "amd.com/gpu", 4, {"pool": "gpus"})
-    spec, platform = to_documents(Target.KFP, IMAGES, nodes)
-    assert containers(spec)["train"]["resources"]["accelerator"]["resourceCount"] == "4"
-    train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
-    assert train["nodeSelector"] == {"labels": {"pool": "gpus"}}
-
-
-@pytest.mark.parametrize(
-    ("target", "arguments", "message"),
-    [
-        (Target.KFP, ("NVIDIA_TESLA_T4",), "target kfp wants one like nvidia.com/gpu, or none"),
-        (Target.VERTEX, ("nvidia.com/gpu",), "target vertex wants one like NVIDIA_TESLA_T4, or none"),
-        (Target.KFP, ("", 0), "--accelerator-count=0: must be a whole number from 1 to 16"),
-        (Target.VERTEX, ("", 1, {"pool": "gpus"}), "--node-selector"),
-    ],
-)
-def test_an_accelerator_in_another_targets_terms_is_refused(
-    target: Target, arguments: tuple[Any, ...], message: str
-) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        nodes_for(target, *arguments)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ((*TRAIN, "dependentTasks"), ["nobody"], "dependentTasks 'nobody'"),
-        (
-            (*TRAIN, "componentRef", "name"),
-            "comp-nobody",
-            "componentRef 'comp-nobody'",
-        ),
-        (("components", "comp-train", "executorLabel"), "exec-nobody", "executorLabel 'exec-nobody'"),
-        (
-            (*TRAIN, "inputs", "parameters", "seed"),
-            {"componentInputParameter": "nobody"},
-            "componentInputParameter 'nobody'",
-        ),
-        (
-            (*EVALUATE, "inputs", "artifacts", "model", "taskOutputArtifact", "producerTask"),
-            "nobody",
-            "producerTask 'nobody'",
-        ),
-    ],
-)
-def test_a_reference_to_nothing_is_found(path: tuple[str, ...], value: Any, message: str) -> None:
-    spec = copy.deepcopy(documents(compiled(Target.VERTEX))[0])
-    *parents, last = path
-    inner = spec
-    for key in parents:
-        inner = inner[key]
-    inner[last] = value
-    with pytest.raises(ValueError, match=message):
-        validate(spec)
-
-
-def test_a_field_that_the_schema_does_not_have_is_found() -> None:
-    spec = documents(compiled(Target.VERTEX))[0] | {"surprise": 1}
-    with pytest.raises(json_format.ParseError, match="surprise"):
-        validate(spec)
 
 
 @pytest.mark.parametrize("content", ["{", "just: yaml", "", "- 1"])

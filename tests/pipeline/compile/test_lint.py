@@ -1,24 +1,17 @@
 """What a target would ignore fails its compile, by name."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import yaml
 
 from components.errors import UsageError
-from pipeline import dag
 from pipeline.compile import lint
 from pipeline.compile.documents import to_documents
-from pipeline.compile.nodes import Nodes, Target
-from tests.golden.__main__ import IMAGES, compiled
-
-CPU_NODES = Nodes("")
-
-
-def documents(target: Target) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(compiled(target)))
+from pipeline.compile.nodes import Placement, SecretKey, Target, VertexNodes
+from tests.golden.__main__ import IMAGES, documents
 
 
 def resources(spec: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -28,25 +21,25 @@ def resources(spec: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("target", Target)
 def test_what_we_compile_is_clean(target: Target) -> None:
-    lint.check(target, CPU_NODES, *documents(target))
+    lint.check(target, *documents(target))
 
 
 def test_one_targets_yaml_is_refused_for_the_other() -> None:
     with pytest.raises(UsageError) as error:
-        lint.check(Target.VERTEX, CPU_NODES, *documents(Target.KFP))
+        lint.check(Target.VERTEX, *documents(Target.KFP))
     assert "target vertex would ignore: " in str(error.value)
     assert "exec-train: accelerator nvidia.com/gpu in another target's terms" in str(error.value)
     assert "exec-ingest: a cpu request without a limit" in str(error.value)
     assert "platforms.kubernetes" in str(error.value)
     with pytest.raises(UsageError, match="accelerator NVIDIA_TESLA_T4 in another target's terms"):
-        lint.check(Target.KFP, CPU_NODES, *documents(Target.VERTEX))
+        lint.check(Target.KFP, *documents(Target.VERTEX))
 
 
 def test_a_memory_request_without_a_limit_is_refused_on_vertex() -> None:
     [spec] = copy.deepcopy(documents(Target.VERTEX))
     del resources(spec, "evaluate")["resourceMemoryLimit"]
     with pytest.raises(UsageError, match="exec-evaluate: a memory request without a limit"):
-        lint.check(Target.VERTEX, CPU_NODES, spec)
+        lint.check(Target.VERTEX, spec)
 
 
 def put(spec: dict[str, Any], path: str, value: Any) -> None:
@@ -77,6 +70,12 @@ BOTH = [
         (Target.KFP, 1, "platforms/azure", "platforms.azure"),
         (Target.KFP, 1, f"{KUBERNETES}/pipelineConfig", "platforms.kubernetes.pipelineConfig"),
         (Target.KFP, 1, f"{KUBERNETES}/{TRAIN}/priority", "exec-train: platforms.kubernetes.priority"),
+        (
+            Target.KFP,
+            1,
+            f"{KUBERNETES}/{TRAIN}/securityContext/privileged",
+            "exec-train: platforms.kubernetes.securityContext.privileged",
+        ),
     ],
 )
 def test_what_a_target_does_not_act_on_is_named(
@@ -85,70 +84,55 @@ def test_what_a_target_does_not_act_on_is_named(
     compiled_documents = documents(target)
     put(compiled_documents[document], path, {})
     with pytest.raises(UsageError) as error:
-        lint.check(target, CPU_NODES, *compiled_documents)
+        lint.check(target, *compiled_documents)
     assert str(error.value) == f"target {target} would ignore: {ignored}"
 
 
-def test_nodes_that_the_target_cannot_choose_are_refused() -> None:
-    nodes = Nodes("NVIDIA_TESLA_T4", selector={"pool": "gpu"}, spot=True)
-    with pytest.raises(UsageError, match=r"target vertex would ignore: nodes\.selector; nodes\.spot"):
-        to_documents(Target.VERTEX, IMAGES, nodes)
-    for target in Target:
-        with pytest.raises(UsageError, match=r"would ignore: nodes\.count=2 without an accelerator"):
-            to_documents(target, IMAGES, Nodes("", count=2))
+KEY = SecretKey(name="mnist", key="value")
+ON_VERTEX = Placement(VertexNodes(accelerator="none"))
 
 
-def test_the_compile_itself_fails_on_nodes_that_the_target_ignores() -> None:
-    with pytest.raises(
-        UsageError, match=r"target vertex would ignore: exec-train: accelerator nvidia\.com/gpu"
-    ):
-        to_documents(Target.VERTEX, IMAGES, Nodes("nvidia.com/gpu"))
+@pytest.mark.parametrize(
+    "placement",
+    [
+        dataclasses.replace(ON_VERTEX, webhook_secret=KEY),
+        dataclasses.replace(ON_VERTEX, signing_secret=KEY),
+    ],
+)
+def test_the_compile_itself_fails_on_what_the_target_ignores(placement: Placement) -> None:
+    with pytest.raises(UsageError, match=r"^target vertex would ignore: platforms\.kubernetes$"):
+        to_documents(IMAGES, placement)
 
 
-def test_selector_tolerations_spot_and_resources_reach_trains_pod_on_kubeflow() -> None:
-    nodes = Nodes(
-        "nvidia.com/gpu",
-        selector={"pool": "gpu"},
-        tolerations=[{"key": "team", "operator": "Equal", "value": "ml", "effect": "NoExecute"}],
-        spot=True,
-    )
-    wanted = {**dag.RESOURCES, "train": dag.Resources(cpu="8", memory="32G")}
-    spec, platform = to_documents(Target.KFP, IMAGES, nodes, wanted)
-    [(label, train)] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items()
-    assert label == "exec-train"
-    assert train["nodeSelector"]["labels"] == {"pool": "gpu", "cloud.google.com/gke-spot": "true"}
-    assert [t["key"] for t in train["tolerations"]] == ["nvidia.com/gpu", "team", "cloud.google.com/gke-spot"]
-    assert resources(spec, "train")["resourceMemoryLimit"] == "32G"
+@pytest.mark.parametrize(
+    ("path", "lacking"),
+    [
+        ("activeDeadlineSeconds", "exec-train: activeDeadlineSeconds"),
+        ("securityContext/runAsNonRoot", "exec-train: securityContext.runAsNonRoot"),
+        ("tolerations/0/operator", "exec-train: tolerations.operator for nvidia.com/gpu"),
+        ("tolerations/0/effect", "exec-train: tolerations.effect for nvidia.com/gpu"),
+    ],
+)
+def test_a_pod_without_an_end_or_perhaps_of_root_is_refused(path: str, lacking: str) -> None:
+    spec, platform = documents(Target.KFP)
+    inner: Any = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    *parents, last = path.split("/")
+    for key in parents:
+        inner = inner[int(key) if isinstance(inner, list) else key]
+    del inner[last]
+    with pytest.raises(UsageError) as error:
+        lint.check(Target.KFP, spec, platform)
+    assert str(error.value) == f"target kfp needs: {lacking}"
 
 
-def test_a_webhook_comes_from_a_kubernetes_secret_and_never_stands_in_the_yaml() -> None:
-    _, platform = to_documents(Target.KFP, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
-    [secret] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-notify"][
-        "secretAsEnv"
-    ]
-    assert secret["keyToEnv"] == [{"envVar": "NOTIFY_WEBHOOK", "secretKey": "url"}]
-    with pytest.raises(UsageError, match=r"target vertex would ignore: platforms\.kubernetes"):
-        to_documents(Target.VERTEX, IMAGES, Nodes(""), webhook_secret=("mnist-notify", "url"))
+def test_a_task_that_the_platform_document_does_not_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="exec-notify: activeDeadlineSeconds; exec-notify: securityContext"):
+        lint.check(Target.KFP, documents(Target.KFP)[0])
 
 
-def test_a_cpu_pool_may_be_chosen_without_an_accelerator() -> None:
-    spec, platform = to_documents(Target.KFP, IMAGES, Nodes("", selector={"pool": "cpu"}))
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert executors == {"exec-train": {"nodeSelector": {"labels": {"pool": "cpu"}}}}
-    assert "accelerator" not in resources(spec, "train")
-
-
-def test_the_signing_key_comes_from_a_kubernetes_secret_as_a_file_that_export_is_told_of() -> None:
-    spec, platform = to_documents(Target.KFP, IMAGES, Nodes(""), signing_secret=("mnist-signing", "key.pem"))
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(executors) == {"exec-export", "exec-export-2"}
-    for label, export in executors.items():
-        [volume] = export["secretAsVolume"]
-        assert volume["secretName"] == "mnist-signing"
-        variables = spec["deploymentSpec"]["executors"][label]["container"]["env"]
-        assert {each["name"]: each["value"] for each in variables} == {
-            "MODEL_SIGNING_KEY": f"{volume['mountPath']}/key.pem",
-            "PIPELINE_TRAIN_IMAGE": IMAGES["train"],
-        }
-    with pytest.raises(UsageError, match=r"target vertex would ignore: platforms\.kubernetes"):
-        to_documents(Target.VERTEX, IMAGES, Nodes(""), signing_secret=("mnist-signing", "key.pem"))
+def test_a_task_without_an_end_is_refused_on_vertex() -> None:
+    [spec] = documents(Target.VERTEX)
+    command = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["command"]
+    del command[: command.index("-ec") - 1]
+    with pytest.raises(UsageError, match=r"^target vertex needs: exec-train: timeout before its command$"):
+        lint.check(Target.VERTEX, spec)
