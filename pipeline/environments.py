@@ -40,7 +40,11 @@ def _time_zone(value: str) -> str:
 
 BucketUri = Annotated[str, AfterValidator(_bucket_uri)]
 GcsUri = Annotated[str, matching(r"gs://[a-z0-9][a-z0-9._-]+(/[^\s?#]*)?", "gs://bucket/prefix")]
-HttpUrl = Annotated[str, matching(r"https?://[^\s/?#]+[^\s?#]*", "an http:// or https:// address")]
+HttpUrl = Annotated[
+    str,
+    matching(r"https?://[^\s/?#@]+[^\s?#@]*", "http(s)://HOST[/PATH] of the API, with no ?, # or @ in it"),
+]
+Endpoint = Annotated[str, matching(r"(https?://)?[^\s/?#@]+", "a host name, with no path, ?, # or @")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
@@ -131,7 +135,7 @@ class KfpEnvironment(_RemoteEnvironment):
     token_path: Path | None = None
     ca_cert_path: Path | None = None
     namespace: KubernetesName | None = None
-    experiment: str = Field(min_length=1)
+    experiment: str = Field(min_length=1, max_length=128)  # what the server's table holds
     service_account: KubernetesName | None = None
     pipeline_root: str | None = None
     nodes: KfpNodes
@@ -168,7 +172,7 @@ class VertexEnvironment(_RemoteEnvironment):
     pipeline_root: GcsUri
     service_account: Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an e-mail address")] | None = None
     network: str | None = None
-    api_endpoint: str | None = None
+    api_endpoint: Endpoint | None = None
     nodes: VertexNodes
 
     @model_validator(mode="after")

@@ -1,5 +1,7 @@
 """Options that several commands take, and what several commands do with them."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ from components.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.environments import RemoteEnvironment
-    from pipeline.platforms.platform import Platform, Run
+    from pipeline.platforms.platform import Platform, Run, Submission
 
 DAY = 24 * 3600.0
 
@@ -34,6 +36,16 @@ VerifyKey = Annotated[
 Env = Annotated[str, typer.Option("--env", metavar="NAME", help="An environment; `env list` names them.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show tasks as they change; exit by the end.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="N",
+        help="With --wait: submit again, at most N times, a run that was interrupted; train goes on from its "
+        "checkpoint if checkpoint_uri is set. What would only happen again is not.",
+    ),
+]
 Poll = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How often --wait looks.")]
 
 
@@ -60,13 +72,47 @@ def report_submitted(run: "Run", *, is_new: bool) -> None:
     typer.echo(run.url)
 
 
+def launch(
+    platform: "Platform", attempts: "Sequence[Submission]", *, wait: bool, timeout: float, poll: float
+) -> None:
+    """Submits a run and, if it is to be waited for and was interrupted, the next of its attempts.
+
+    Raises:
+      PipelineError: the last of them was waited for, and did not end with success.
+    """
+    from pipeline.platforms import failures, watching
+
+    deadline = time.monotonic() + timeout
+    for number, attempt in enumerate(attempts, 1):
+        run, is_new = platform.submit(attempt)
+        report_submitted(run, is_new=is_new)
+        if not wait:
+            return
+        ended = _watched(platform, run.run_id, deadline - time.monotonic(), poll)
+        if number == len(attempts) or not failures.is_resumable(ended):
+            watching.check_succeeded(ended)
+            return
+        typer.echo(f"run {ended.run_id} was interrupted; retry {number} of {len(attempts) - 1}")
+
+
+def check_retries(retries: int, *, wait: bool) -> None:
+    """Raises UsageError for retries of a run that nobody waits for."""
+    if retries and not wait:
+        raise UsageError(f"--retries={retries}: needs --wait, which sees how the run ends")
+
+
 def wait_for(platform: "Platform", run_id: str, timeout: float, poll: float) -> None:
     """Shows task states as they change; raises unless the run ends with success."""
     from pipeline.platforms import watching
 
+    watching.check_succeeded(_watched(platform, run_id, timeout, poll))
+
+
+def _watched(platform: "Platform", run_id: str, timeout: float, poll: float) -> "Run":
+    from pipeline.platforms import watching
+
     try:
-        ended = watching.watch(platform, run_id, typer.echo, timeout_seconds=timeout, poll_seconds=poll)
+        return watching.watch(platform, run_id, typer.echo, timeout_seconds=timeout, poll_seconds=poll)
     except KeyboardInterrupt:
         typer.echo(f"the run goes on; `runs cancel {run_id}` ends it", err=True)
         raise
-    watching.check_succeeded(ended)

@@ -44,6 +44,8 @@ def runs_show(
 
 
 def _show(run: "Run") -> None:
+    from pipeline.platforms import watching
+
     rows = [
         ("run", run.run_id),
         ("name", run.name),
@@ -52,7 +54,7 @@ def _show(run: "Run") -> None:
         ("finished", run.finished_at),
         ("error", run.error),
         ("url", run.url),
-        *((f"task {name}", state) for name, state in run.tasks),
+        *((f"task {task.name}", watching.described(task)) for task in run.tasks),
     ]
     for name, text in rows:
         if text:
@@ -62,16 +64,16 @@ def _show(run: "Run") -> None:
 @runs_app.command(name="cancel")
 def runs_cancel(run: RunId, env: options.Env) -> None:
     """Cancel a run; one that has ended stays as it is."""
+    from pipeline.platforms import watching
     from pipeline.platforms.opening import open_platform
-    from pipeline.platforms.platform import FINAL_STATES, repeatedly
+    from pipeline.platforms.platform import FINAL_STATES
 
     platform = open_platform(options.remote_environment(env))
-
-    def cancel() -> str:
-        state = platform.run(run).state
-        if state not in FINAL_STATES and not state.startswith("CANCEL"):
-            platform.cancel(run)
-            return "canceling"
-        return f"has ended already: {state}" if state in FINAL_STATES else "canceling"
-
-    typer.echo(f"{run}: {repeatedly(cancel)}")
+    before = platform.run(run).state
+    after = watching.cancel_run(platform, run)
+    if before in FINAL_STATES:
+        typer.echo(f"{run}: has ended already: {before}")
+    else:
+        typer.echo(
+            f"{run}: {'canceling' if after.startswith('CANCEL') else f'asked to cancel; {after} so far'}"
+        )

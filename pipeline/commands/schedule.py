@@ -139,8 +139,8 @@ def resume(
         raise UsageError(
             "--catch-up: Kubeflow Pipelines goes by the schedule's own catch_up; set that and apply"
         )
-    changed = converge.resume(open_platform(environment), name, _whisper, catch_up=catch_up)
-    typer.echo(f"{name:<20} {'resumed' if changed else 'was enabled already'}")
+    was_paused = converge.resume(open_platform(environment), name, _whisper, catch_up=catch_up)
+    typer.echo(f"{name:<20} {'resumed' if was_paused else 'was enabled already'}")
 
 
 @schedule_app.command()
@@ -159,6 +159,7 @@ def run_now(
     env: options.Env,
     again: Annotated[bool, typer.Option("--again", help="Another one, each time.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show tasks as they change; exit by the end.")] = False,
+    retries: options.Retries = 0,
     timeout: options.Timeout = options.DAY,
     poll: options.Poll = 10.0,
 ) -> None:
@@ -166,19 +167,17 @@ def run_now(
     import secrets
 
     from pipeline.platforms.opening import open_platform
-    from pipeline.platforms.submission import renamed
+    from pipeline.platforms.submission import attempts, renamed
     from pipeline.schedules import files
 
+    options.check_retries(retries, wait=wait)
     environment = options.remote_environment(env)
     [schedule] = _files(environment, [name])
     [declared] = _declared(environment, [schedule])
     due = files.latest_fire_time(schedule, datetime.datetime.now(datetime.UTC))
     run_id = secrets.token_hex(8) if again else f"{name} {due.isoformat()}"
-    platform = open_platform(environment)
-    run, is_new = platform.submit(renamed(environment, declared.submission, run_id))
-    options.report_submitted(run, is_new=is_new)
-    if wait:
-        options.wait_for(platform, run.run_id, timeout, poll)
+    wanted = attempts(environment, renamed(environment, declared.submission, run_id), run_id, retries)
+    options.launch(open_platform(environment), wanted, wait=wait, timeout=timeout, poll=poll)
 
 
 @schedule_app.command()

@@ -22,32 +22,32 @@ def submit(
         str, typer.Option("--id", metavar="TEXT", help="Makes another run of the same; once per TEXT.")
     ] = "",
     again: Annotated[bool, typer.Option("--again", help="Makes another run of the same, each time.")] = False,
+    retries: options.Retries = 0,
     timeout: options.Timeout = options.DAY,
     poll: options.Poll = 10.0,
 ) -> None:
     """Run the pipeline on an environment's platform; the same submission twice is one run."""
     from pipeline import environments
 
+    options.check_retries(retries, wait=wait)
     environment = environments.load(env)
     if isinstance(environment, environments.LocalEnvironment):
         _run_here(environment.bucket_uri, parameter, parameters, dry_run=dry_run)
         return
     from pipeline.parameters import resolve
     from pipeline.platforms.opening import open_platform
-    from pipeline.platforms.submission import describe, fallbacks, package_for, submission_for
+    from pipeline.platforms.submission import attempts, describe, fallbacks, package_for, submission_for
 
     package = package_for(environment)
     values = resolve(package.documents[0], parameter, parameters, fallbacks=fallbacks(environment))
-    submission = submission_for(environment, package, values, _identity(run_id, again=again))
+    identity = _identity(run_id, again=again)
+    submission = submission_for(environment, package, values, identity)
     if dry_run:
         typer.echo(describe(environment, submission))
         typer.echo("nothing was sent")
         return
-    platform = open_platform(environment)
-    run, is_new = platform.submit(submission)
-    options.report_submitted(run, is_new=is_new)
-    if wait:
-        options.wait_for(platform, run.run_id, timeout, poll)
+    wanted = attempts(environment, submission, identity, retries)
+    options.launch(open_platform(environment), wanted, wait=wait, timeout=timeout, poll=poll)
 
 
 def _identity(run_id: str, *, again: bool) -> str:

@@ -5,9 +5,10 @@ NoAnswerError, and `repeatedly` looks again before it asks again.
 """
 
 import dataclasses
+import itertools
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from components.errors import StorageError
@@ -53,6 +54,22 @@ class Submission:
 
 
 @dataclasses.dataclass(frozen=True)
+class Task:
+    """A task of the pipeline, not one of the platform's own.
+
+    Attributes:
+      state: PENDING, RUNNING, … or one of FINAL_STATES; SKIPPED for one that the run had no need of.
+      attempts: how often it was started; 0 where it was not, or where the platform does not say.
+      reason: why it failed, in its own words where the platform hands them on.
+    """
+
+    name: str
+    state: str
+    attempts: int = 0
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Run:
     """A run as the platform describes it; `state` is PENDING, RUNNING, … or one of FINAL_STATES."""
 
@@ -62,7 +79,7 @@ class Run:
     url: str
     created_at: str = ""
     finished_at: str = ""
-    tasks: tuple[tuple[str, str], ...] = ()  # (name, state)
+    tasks: tuple[Task, ...] = ()  # each once, those that were started first, in that order
     error: str = ""
 
 
@@ -102,7 +119,7 @@ class Platform(Protocol):
     Every method raises StorageError with one line when the platform refuses, NoAnswerError when it is silent.
     """
 
-    creates_enabled: bool  # a new schedule fires from the moment it exists
+    creates_enabled: bool  # whatever is asked for, a new schedule fires from the moment it exists
 
     def check(self) -> None:
         """Raises if the platform cannot be reached, or does not know or permit the caller."""
@@ -128,16 +145,19 @@ class Platform(Protocol):
         """Returns the schedules that this environment owns, oldest first."""
         ...
 
-    def create_schedule(self, declared: DeclaredSchedule) -> None:
-        """Creates a schedule; disabled where the platform can."""
+    def create_schedule(self, declared: DeclaredSchedule, *, enabled: bool) -> None:
+        """Creates a schedule; disabled, where the platform can, unless `enabled`."""
         ...
 
     def set_enabled(self, stored: StoredSchedule, enabled: bool, *, catch_up: bool) -> None:
-        """Pauses or resumes; `catch_up` runs what a pause has missed."""
+        """Pauses or resumes; `catch_up` runs what a pause has missed, without it no missed time ever fires.
+
+        Resuming may put another schedule of the same name and digest in the place of this one.
+        """
         ...
 
     def delete_schedule(self, stored: StoredSchedule) -> None:
-        """Deletes a schedule; one that is gone is no error."""
+        """Deletes a schedule and lets its runs go on; one that is gone is no error."""
         ...
 
 
@@ -164,6 +184,20 @@ def found_or_made(find: Callable[[], Thing | None], make: Callable[[], Thing]) -
     return repeatedly(attempt)
 
 
+def settled(tasks: Iterable[Task], run_state: str) -> tuple[Task, ...]:
+    """Returns the tasks as they are once the run has ended: nothing waits or works any more."""
+    if run_state not in FINAL_STATES:
+        return tuple(tasks)
+    ends = {"PENDING": "SKIPPED", "RUNNING": "CANCELED", "CANCELING": "CANCELED"}
+    return tuple(dataclasses.replace(task, state=ends.get(task.state, task.state)) for task in tasks)
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Returns the names, with a number each where a loop has several of one: `train[0]`, `train[1]`."""
+    counts = {name: itertools.count() for name in names}
+    return [f"{name}[{next(counts[name])}]" if names.count(name) > 1 else name for name in names]
+
+
 def network_trouble(error: Exception) -> str:
     """Returns what lies under the layers that HTTP clients wrap around a network error."""
     found = re.search(r"\[Errno -?\d+\] [^'\")]+|[\w ]*timed out|Remote end closed[\w ]*", str(error))
@@ -171,5 +205,6 @@ def network_trouble(error: Exception) -> str:
 
 
 def one_line(text: object, limit: int = 300) -> str:
-    """Returns a server's words as one line of bounded length."""
-    return re.sub(r"\s+", " ", str(text)).strip()[:limit]
+    """Returns a server's words as one line of bounded length, without what would steer a terminal."""
+    line = re.sub(r"\s+", " ", str(text)).strip()[:limit]
+    return "".join(character if character.isprintable() else "?" for character in line)

@@ -86,6 +86,14 @@ def renamed(environment: RemoteEnvironment, submission: Submission, run_id: str)
     return submission_for(environment, submission.package, submission.parameters, run_id)
 
 
+def attempts(
+    environment: RemoteEnvironment, submission: Submission, run_id: str, retries: int
+) -> list[Submission]:
+    """Returns the run and, for each retry, the same run under a name of its own, the same one every time."""
+    again = [renamed(environment, submission, f"{run_id} retry {number + 1}") for number in range(retries)]
+    return [submission, *again]
+
+
 def _images(environment: RemoteEnvironment) -> dict[str, str]:
     if not environment.digests.is_file():
         raise UsageError(

@@ -6,8 +6,10 @@ creates buckets by itself and swallows their errors; nor is `Schedule.resume`, w
 """
 
 import contextlib
+import dataclasses
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,10 +23,14 @@ from google.api_core.client_options import ClientOptions
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1 import PipelineServiceClient, ScheduleServiceClient, types
 from google.oauth2.credentials import Credentials
+from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc import code_pb2
 
 from components.errors import StorageError, UsageError
 from pipeline.environments import VertexEnvironment, check_credentials
+from pipeline.platforms import answers
+from pipeline.platforms.answers import Json
 from pipeline.platforms.platform import (
     OWNER,
     DeclaredSchedule,
@@ -33,14 +39,21 @@ from pipeline.platforms.platform import (
     Run,
     StoredSchedule,
     Submission,
+    Task,
     found_or_made,
     network_trouble,
+    numbered,
     one_line,
     repeatedly,
+    settled,
 )
 
 _CONSOLE = "https://console.cloud.google.com/vertex-ai/locations"
 _DISPLAY_NAME = re.compile(rf"{OWNER} (?P<environment>\S+) (?P<name>\S+) (?P<digest>[0-9a-f]+)")
+_STATES = {"UNSPECIFIED": "PENDING", "STATE_UNSPECIFIED": "PENDING", "NOT_TRIGGERED": "SKIPPED"}
+_STATES |= {"CANCEL_PENDING": "CANCELING"}
+# What the client dies of when an answer with status 200 is not the API's.
+_UNREADABLE = (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError)
 _LATER = (
     exceptions.Conflict,  # another caller was faster, look again
     exceptions.TooManyRequests,
@@ -66,6 +79,9 @@ class VertexPlatform:
         }
         self._jobs = PipelineServiceClient(**access)
         self._schedules = ScheduleServiceClient(**access)
+        for client in (self._jobs, self._schedules):
+            # The one place that every answer passes, also those that the client does not read, as cancel's.
+            client.transport._session.hooks["response"].append(_judge)
         self._limits = {"timeout": float(environment.timeout_seconds)}
 
     def check(self) -> None:
@@ -102,13 +118,17 @@ class VertexPlatform:
             read_mask=FieldMask(paths=["name", "display_name", "state", "create_time", "end_time"]),
         )
         with self._answers():
-            rows = self._jobs.list_pipeline_jobs(request=request, **self._limits)
-            return [self._run(row) for row in islice(rows, limit)]
+            rows = list(islice(self._jobs.list_pipeline_jobs(request=request, **self._limits), limit))
+        return [self._run(row) for row in rows]
 
     def run(self, run_id: str) -> Run:
         """See `platforms.Platform.run`."""
         name = f"{self._parent}/pipelineJobs/{run_id.rpartition('/')[2]}"
-        return self._run(self._asked(self._jobs.get_pipeline_job, name=name))
+        row = self._asked(self._jobs.get_pipeline_job, name=name)
+        if not row.name:
+            raise StorageError(f"{name}: the answer is no job of that name")
+        run = self._run(row)
+        return dataclasses.replace(run, tasks=settled(_tasks(row), run.state))
 
     def cancel(self, run_id: str) -> None:
         """See `platforms.Platform.cancel`."""
@@ -125,8 +145,9 @@ class VertexPlatform:
         owned = [stored for row in repeatedly(listed) if (stored := self._stored(row))]
         return sorted(owned, key=lambda stored: (stored.created_at, stored.schedule_id))
 
-    def create_schedule(self, declared: DeclaredSchedule) -> None:
+    def create_schedule(self, declared: DeclaredSchedule, *, enabled: bool) -> None:
         """See `platforms.Platform.create_schedule`; not repeated here: the caller looks again first."""
+        del enabled  # it always is
         launch = types.CreatePipelineJobRequest(
             parent=self._parent, pipeline_job=self._job(declared.submission, schedule=declared.name)
         )
@@ -206,18 +227,20 @@ class VertexPlatform:
             raise StorageError(f"{where}: {_words(error)}") from None
         except (requests.exceptions.RequestException, google.auth.exceptions.TransportError) as error:
             raise NoAnswerError(f"{where}: cannot be reached: {network_trouble(error)}") from None
+        except _UNREADABLE:
+            raise StorageError(
+                f"{where}: answers with a web page or what else is not the API's; check api_endpoint"
+            ) from None
 
     def _run(self, row: Any) -> Run:
         job_id = row.name.rpartition("/")[2]
-        details = row.job_detail.task_details if "job_detail" in row else []
         return Run(
             run_id=job_id,
             name=row.display_name,
-            state=_state(row.state.name),
+            state=_state(row),
             url=f"{_CONSOLE}/{self._environment.region}/pipelines/runs/{job_id}?project={self._environment.project}",
             created_at=_moment(row, "create_time"),
             finished_at=_moment(row, "end_time"),
-            tasks=tuple((task.task_name, _state(task.state.name)) for task in details),
             error=one_line(row.error.message) if "error" in row else "",
         )
 
@@ -230,7 +253,7 @@ class VertexPlatform:
             name=words["name"],
             digest=words["digest"],
             cron=row.cron,
-            enabled=row.state == types.Schedule.State.ACTIVE,
+            enabled=_state(row) == "ACTIVE",
             created_at=_moment(row, "create_time"),
         )
 
@@ -246,9 +269,57 @@ def _credentials(environment: VertexEnvironment) -> Any:
     return credentials
 
 
-def _state(name: str) -> str:
-    """Returns Vertex AI's state in the words of `platforms.Run`."""
-    return name.removeprefix("PIPELINE_STATE_").replace("CANCELL", "CANCEL")
+def _tasks(job: Any) -> list[Task]:
+    """Returns the pipeline's own tasks in the order in which they started; Vertex AI lists groups too."""
+    own = _executed(answers.part(json_format.MessageToDict(types.PipelineJob.pb(job)), "pipelineSpec"))
+    rows = [
+        row
+        for row in job.job_detail.task_details
+        if row.task_name and row.task_name in (own or row.task_name)
+    ]
+    names = numbered([row.task_name for row in rows])
+    told = [
+        (_moment(row, "start_time") or "9", _task(name, row)) for name, row in zip(names, rows, strict=True)
+    ]
+    return [task for _, task in sorted(told, key=lambda each: each[0])]
+
+
+def _executed(spec: Json) -> set[str]:
+    """Returns the names of the tasks that run a container."""
+    components = answers.part(spec, "components")
+    dags = [answers.part(each, "dag") for each in (answers.part(spec, "root"), *components.values())]
+    tasks = [item for dag in dags for item in answers.part(dag, "tasks").items()]
+    named = [(name, answers.text(answers.part(task, "componentRef"), "name")) for name, task in tasks]
+    return {name for name, component in named if "executorLabel" in answers.part(components, component)}
+
+
+def _task(name: str, row: Any) -> Task:
+    starts = [each for each in row.pipeline_task_status if _state(each) == "RUNNING"]
+    return Task(name, _state(row), len(starts), _reason(row))
+
+
+def _reason(row: Any) -> str:
+    if "error" not in row:
+        return ""
+    code = code_pb2.Code.Name(row.error.code) if row.error.code in code_pb2.Code.values() else "UNKNOWN"
+    return one_line(f"{code}: {row.error.message}")
+
+
+def _judge(response: requests.Response, **_: Any) -> None:
+    """Raises ValueError for an answer with status 200 that is no JSON object."""
+    if response.ok:
+        answers.parsed(response.content)
+
+
+def _state(row: Any) -> str:
+    """Returns Vertex AI's state, be it one that its client does not know, in the words of `platforms.Run`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # what the client says to a number that it has no name for
+        state = row.state
+    name = getattr(state, "name", "STATE_UNSPECIFIED").removeprefix("PIPELINE_STATE_")
+    return _STATES.get(name, name.replace("CANCELL", "CANCEL"))
 
 
 def _moment(row: Any, field: str) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from components.errors import PipelineError
-from pipeline.platforms.platform import FINAL_STATES, NoAnswerError, Platform, Run
+from pipeline.platforms.platform import FINAL_STATES, NoAnswerError, Platform, Run, Task, repeatedly
 
 SILENCE_SECONDS = 600.0  # how long a platform may be silent before waiting for it ends
 
@@ -66,19 +66,45 @@ def watch(
 
 
 def _report_changes(run: Run, seen: dict[str, str], report: Callable[[str], None]) -> None:
-    for name, state in (*run.tasks, ("run", run.state)):
-        if seen.get(name) != state:
-            seen[name] = state
-            report(f"{name:<12} {state}")
+    for task in (*run.tasks, Task("run", run.state)):
+        said = described(task)
+        if seen.get(task.name) != said:
+            seen[task.name] = said
+            report(f"{task.name:<12} {said}")
+
+
+def described(task: Task) -> str:
+    """Returns a task's state with what is worth knowing of its attempts and its failure."""
+    attempt = f", attempt {task.attempts}" if task.attempts > 1 else ""
+    return f"{task.state}{attempt}{f': {task.reason}' if task.reason else ''}"
+
+
+def cancel_run(platform: Platform, run_id: str) -> str:
+    """Cancels a run that has not ended; returns the state that it has afterwards, asked again if unanswered.
+
+    What counts is that state: a gateway may have answered in the platform's place.
+    """
+
+    def cancel() -> str:
+        state = platform.run(run_id).state
+        if state in FINAL_STATES or state.startswith("CANCEL"):
+            return state
+        platform.cancel(run_id)
+        return platform.run(run_id).state
+
+    return repeatedly(cancel)
 
 
 def check_succeeded(run: Run) -> None:
     """Raises RunFailedError or RunCanceledError unless the run has succeeded."""
-    failed = ", ".join(name for name, state in run.tasks if state == "FAILED")
     if run.state == "CANCELED":
         raise RunCanceledError(f"run {run.run_id}: canceled; {run.url}")
     if run.state != "SUCCEEDED":
-        reason = (
-            f"{run.state.lower()}{f' at {failed}' if failed else ''}{f': {run.error}' if run.error else ''}"
-        )
-        raise RunFailedError(f"run {run.run_id}: {reason}; {run.url}")
+        raise RunFailedError(f"run {run.run_id}: {run.state.lower()}{_where_and_why(run)}; {run.url}")
+
+
+def _where_and_why(run: Run) -> str:
+    failed = [task for task in run.tasks if task.state == "FAILED"]
+    places = ", ".join(task.name for task in failed)
+    reasons = "; ".join(dict.fromkeys(task.reason for task in failed if task.reason)) or run.error
+    return f"{f' at {places}' if places else ''}{f': {reasons}' if reasons else ''}"

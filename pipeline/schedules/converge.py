@@ -10,9 +10,16 @@ import time
 from collections.abc import Callable, Sequence, Set
 
 from components.errors import UsageError
-from pipeline.platforms.platform import PAUSES, DeclaredSchedule, NoAnswerError, Platform, StoredSchedule
+from pipeline.platforms.platform import (
+    PAUSES,
+    DeclaredSchedule,
+    NoAnswerError,
+    NotFoundError,
+    Platform,
+    StoredSchedule,
+)
 
-_STEPS = 50  # an apply takes four; more are needed only to clear away what others have made
+_STEPS = 50  # an apply takes three or four; more are needed only to clear away what others have made
 
 
 class Verb(enum.StrEnum):
@@ -26,10 +33,11 @@ class Verb(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One request that changes something; `stored` is None for CREATE."""
+    """One change; `stored` is None for CREATE, `enabled` says how that is created."""
 
     verb: Verb
     stored: StoredSchedule | None = None
+    enabled: bool = False
 
 
 def next_step(
@@ -37,24 +45,32 @@ def next_step(
 ) -> Step | None:
     """Returns what to do next, None when the platform holds what is declared.
 
-    At no moment are two schedules of the name enabled: a new one replaces the old one while it is disabled,
-    or, where it `creates_enabled`, after the old one was paused.
+    At no moment are two schedules of the name enabled: a new one replaces an enabled one while it is disabled
+    itself, or, where it `creates_enabled`, after the old one was paused.
 
     Args:
       declared: as its file has it.
       stored: what the platform holds under its name, oldest first.
-      creates_enabled: whether a new schedule fires from the start.
+      creates_enabled: whether a new schedule fires from the start, whatever is asked for.
     """
     current = [row for row in stored if row.digest == declared.digest]
     others = [row for row in stored if row.digest != declared.digest]
     if not current:
-        active = [row for row in others if row.enabled and creates_enabled]
-        return Step(Verb.PAUSE, active[0]) if active else Step(Verb.CREATE)
-    if others or len(current) > 1:
-        return Step(Verb.DELETE, (others or current[1:])[0])
-    if current[0].enabled != declared.enabled:
-        return Step(Verb.RESUME if declared.enabled else Verb.PAUSE, current[0])
+        active = [row for row in others if row.enabled]
+        if active and creates_enabled:
+            return Step(Verb.PAUSE, active[0])
+        return Step(Verb.CREATE, enabled=declared.enabled and not active)
+    kept = _kept(current, enabled=declared.enabled)
+    if surplus := [row for row in (*others, *current) if row is not kept]:
+        return Step(Verb.DELETE, surplus[0])
+    if kept.enabled != declared.enabled:
+        return Step(Verb.RESUME if declared.enabled else Verb.PAUSE, kept)
     return None
+
+
+def _kept(rows: Sequence[StoredSchedule], *, enabled: bool) -> StoredSchedule:
+    """Returns which of several equal schedules stays: the oldest that needs no change, else the oldest."""
+    return next((row for row in rows if row.enabled == enabled), rows[0])
 
 
 def outcome(declared: DeclaredSchedule, stored: Sequence[StoredSchedule], *, creates_enabled: bool) -> str:
@@ -104,18 +120,28 @@ def pause(platform: Platform, name: str, report: Callable[[str], None]) -> int:
     return _each(platform, name, lambda row: Step(Verb.PAUSE, row) if row.enabled else None, report)
 
 
-def resume(platform: Platform, name: str, report: Callable[[str], None], *, catch_up: bool) -> int:
-    """Resumes the schedule of that name; returns how many were paused.
+def resume(platform: Platform, name: str, report: Callable[[str], None], *, catch_up: bool) -> bool:
+    """Lets the schedule of that name fire again; returns whether it was paused.
 
     Raises:
-      UsageError: there is none, or more than one, of which apply has to choose.
+      UsageError: there is none, or there are different ones, of which apply has to choose.
     """
-    if len(_known(platform, name)) > 1:
+    rows = _known(platform, name)
+    if len({row.digest for row in rows}) > 1:
         raise UsageError(
             f"{name}: the platform holds several schedules of this name; run `schedule apply` first"
         )
-    wake = lambda row: None if row.enabled else Step(Verb.RESUME, row)  # noqa: E731  # as its two brothers
-    return _each(platform, name, wake, report, catch_up=catch_up)
+
+    def decide(stored: Sequence[StoredSchedule]) -> Step | None:
+        if not stored:
+            return None  # somebody deleted it meanwhile
+        kept = _kept(stored, enabled=True)
+        if surplus := [row for row in stored if row is not kept]:
+            return Step(Verb.DELETE, surplus[0])  # what resuming has replaced
+        return None if kept.enabled else Step(Verb.RESUME, kept)
+
+    _settle(platform, name, decide, report, catch_up=catch_up)
+    return not any(row.enabled for row in rows)
 
 
 def _known(platform: Platform, name: str) -> list[StoredSchedule]:
@@ -137,21 +163,32 @@ def _each(
     name: str,
     step_for: Callable[[StoredSchedule], Step | None],
     report: Callable[[str], None],
-    *,
-    catch_up: bool = False,
 ) -> int:
     """Does `step_for` each row until no row asks for one; returns how many asked at first."""
 
     def decide(stored: Sequence[StoredSchedule]) -> Step | None:
         return next((step for row in stored if (step := step_for(row))), None)
 
+    asked = sum(1 for row in _named(platform, name) if step_for(row))
+    _settle(platform, name, decide, report)
+    return asked
+
+
+def _settle(
+    platform: Platform,
+    name: str,
+    decide: Callable[[Sequence[StoredSchedule]], Step | None],
+    report: Callable[[str], None],
+    *,
+    catch_up: bool = False,
+) -> None:
+    """Does what `decide` says about the schedules of that name until it says nothing."""
+
     def do(step: Step) -> None:
         report(f"{name}: {step.verb} {step.stored.schedule_id if step.stored else ''}")
         _do(platform, step, None, catch_up=catch_up)
 
-    asked = sum(1 for row in _named(platform, name) if step_for(row))
     _converge(lambda: _named(platform, name), decide, do)
-    return asked
 
 
 def _converge(
@@ -159,10 +196,13 @@ def _converge(
     decide: Callable[[Sequence[StoredSchedule]], Step | None],
     do: Callable[[Step], None],
 ) -> None:
-    """Looks, decides and does until nothing is left to do; an unanswered step is looked at again.
+    """Looks, decides and does until nothing is left to do.
+
+    A step that was not answered is looked at again; so is one on a schedule that somebody else has just
+    deleted.
 
     Raises:
-      NoAnswerError: PAUSES is used up.
+      NoAnswerError, NotFoundError: PAUSES is used up.
       StorageError: the platform refused.
     """
     pauses = iter(PAUSES)
@@ -172,7 +212,7 @@ def _converge(
             return
         try:
             do(step)
-        except NoAnswerError:
+        except (NoAnswerError, NotFoundError):
             pause_seconds = next(pauses, None)
             if pause_seconds is None:
                 raise
@@ -183,7 +223,7 @@ def _converge(
 def _do(platform: Platform, step: Step, declared: DeclaredSchedule | None, *, catch_up: bool = False) -> None:
     if step.stored is None:
         assert declared is not None
-        platform.create_schedule(declared)
+        platform.create_schedule(declared, enabled=step.enabled)
     elif step.verb is Verb.DELETE:
         platform.delete_schedule(step.stored)
     else:

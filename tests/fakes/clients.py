@@ -12,6 +12,7 @@ from multiprocessing import forkserver
 
 from pipeline.platforms.opening import open_platform
 from pipeline.platforms.submission import renamed
+from pipeline.platforms.watching import cancel_run
 from pipeline.schedules import converge
 from tests.fakes.remotes import declared, environment_at, submission
 
@@ -75,6 +76,14 @@ def run_now(kind: str, url: str) -> object:
 @task
 def submit(kind: str, url: str) -> object:
     return _platform(kind, url).submit(submission())
+
+
+@task
+def cancel(kind: str, url: str) -> object:
+    """As the command does it: what counts is the state that the run has afterwards."""
+    platform = _platform(kind, url)
+    [run] = platform.runs(limit=10)
+    return cancel_run(platform, run.run_id)
 
 
 def _platform(kind: str, url: str):  # type: ignore[no-untyped-def]  # the two platforms have no common class

@@ -1,5 +1,6 @@
 """A loopback HTTP server with a request log, bearer or cookie auth and faults at chosen requests."""
 
+import copy
 import dataclasses
 import http.server
 import json
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 Json = dict[str, Any]
+_HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
 class RefusedError(Exception):
@@ -46,12 +48,14 @@ class Request:
 class Fault:
     """What happens to one request: before it is acted upon, or after, in place of the answer.
 
-    `status` answers with it, else the connection drops unanswered; `strike` is called first (kills a client).
+    `status` answers with it, `body` with those bytes (a login page, say), else the connection drops
+    unanswered; `strike` is called first (kills a client).
     """
 
     when: str = "before"  # or "after": the server acts, and the acknowledgement is lost
     status: int | None = None
     strike: Callable[[], None] | None = None
+    body: bytes | None = None
 
 
 @dataclasses.dataclass
@@ -61,6 +65,10 @@ class Loopback:
     token: str | None = None
     cookie: str | None = None
     forbidden: bool = False
+    login_page: bytes | None = None  # what a gateway answers to every path, with 200, when a session is over
+    edit: Callable[[Request, Json], None] | None = (
+        None  # changes an answer in place: another version's server
+    )
     log: list[Request] = dataclasses.field(default_factory=list)
     faults: dict[int, Fault] = dataclasses.field(default_factory=dict)  # by index in the log
 
@@ -87,8 +95,8 @@ class Loopback:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def answer(self, request: Request) -> Json:
-        """Returns the JSON answer, or raises RefusedError."""
+    def answer(self, request: Request) -> Json | str:
+        """Returns the JSON answer, or plain text, or raises RefusedError."""
         raise RefusedError(404, f"no such path: {request.path}")
 
     def refusal(self, status: int, message: str) -> Json:
@@ -120,16 +128,25 @@ class Loopback:
 
     def respond(self, request: Request) -> tuple[int, bytes, dict[str, str]]:
         """Returns status, body and headers of a request that meets no fault."""
+        if self.login_page is not None:
+            return 200, self.login_page, _HTML
         try:
             self._authenticate(request)
             status, answer = 200, self.answer(request)
         except RefusedError as refused:
             status, answer = refused.status, self.refusal(refused.status, refused.message)
+        if isinstance(answer, str):
+            return status, answer.encode(), {"Content-Type": "text/plain"}
+        if self.edit:
+            answer = copy.deepcopy(answer)
+            self.edit(request, answer)
         return status, json.dumps(answer).encode(), {"Content-Type": "application/json"}
 
     def _struck(self, fault: Fault) -> tuple[int, bytes, dict[str, str]] | None:
         if fault.strike:
             fault.strike()
+        if fault.body is not None:
+            return fault.status or 200, fault.body, _HTML
         if fault.status is None:
             return None
         body = json.dumps(self.refusal(fault.status, "injected fault")).encode()

@@ -1,5 +1,7 @@
 """What both platforms check in a pipeline spec and its parameter values before they accept a run."""
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import json_format
@@ -15,6 +17,15 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "LIST": (list,),
     "STRUCT": (dict,),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A container task: its name, the groups that it is in, and whether it runs in any case, at the end."""
+
+    name: str
+    groups: tuple[str, ...]
+    is_exit: bool
 
 
 def check_spec(spec: Json) -> None:
@@ -50,10 +61,33 @@ def _check_type(name: str, value: Any, kind: str) -> None:
         )
 
 
-def task_names(spec: Json) -> list[str]:
-    """Returns the tasks of the pipeline and of its groups, in one order: a protobuf Struct keeps none."""
-    groups = [spec["root"], *spec.get("components", {}).values()]
-    return sorted(name for group in groups for name in group.get("dag", {}).get("tasks", {}))
+def steps(spec: Json) -> list[Step]:
+    """Returns the pipeline's container tasks in an order in which they can run, exit tasks last."""
+    found = list(_walk(spec, spec["root"], ()))
+    return sorted(found, key=lambda step: step.is_exit)
+
+
+def _walk(spec: Json, component: Json, groups: tuple[str, ...]) -> Iterator[Step]:
+    tasks = component["dag"]["tasks"]
+    for name in _in_order(tasks):
+        inner = spec["components"][tasks[name]["componentRef"]["name"]]
+        policy = tasks[name].get("triggerPolicy", {})
+        if "dag" in inner:
+            yield from _walk(spec, inner, (*groups, name))
+        elif policy.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
+            [after] = tasks[name]["dependentTasks"]
+            yield Step(name, (*groups, f"{after}.onExit"), is_exit=True)
+        else:
+            yield Step(name, groups, is_exit=False)
+
+
+def _in_order(tasks: Json) -> Iterator[str]:
+    """Yields each task after those that it depends on; among equals by name, for a Struct keeps no order."""
+    left = set(tasks)
+    while left:
+        ready = sorted(name for name in left if not left & set(tasks[name].get("dependentTasks", [])))
+        yield from ready
+        left -= set(ready)
 
 
 def accelerator_types(spec: Json) -> list[str]:

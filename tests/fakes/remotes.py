@@ -21,7 +21,7 @@ from tests.fakes.vertex_server import VertexServer
 TOKEN = "not-a-real-token"
 KINDS = ("kfp", "vertex")
 _TABLES = {
-    "kfp": ("experiments", "pipelines", "versions", "runs", "recurring_runs"),
+    "kfp": ("experiments", "pipelines", "versions", "runs", "recurring_runs", "workflows", "fired"),
     "vertex": ("jobs", "schedules"),
 }
 SPEC: Mapping[str, Any] = {

@@ -1,7 +1,8 @@
 """Vertex AI's pipeline and schedule services, as far as the aiplatform client's REST transport can tell.
 
 Like the real ones: a job id can be taken once (409), labels and cron are checked, a schedule is active from
-the moment it is created, two schedules may have one display name, and lists come in pages.
+the moment it is created, two schedules may have one display name, lists come in pages, and a job's tasks are
+the pipeline's, its groups' and the job itself.
 """
 
 import dataclasses
@@ -20,11 +21,22 @@ _STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DEN
 _STATUS |= {409: "ALREADY_EXISTS", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
 
 
+_REPLICA_FAILED = {"code": 9, "message": "The replica workerpool0-0 exited with a non-zero status of 3."}
+
+
 @dataclasses.dataclass
 class VertexServer(Loopback):
-    """`outcome` is the state in which jobs end; `HANG` leaves them running."""
+    """A service whose jobs move one step on each time that somebody has looked.
+
+    Attributes:
+      outcome: the state in which jobs end; `HANG` leaves them running.
+      failing: the task at which a job fails; its last one if not set.
+      error: of that task.
+    """
 
     outcome: str = "SUCCEEDED"
+    failing: str = ""
+    error: Json = dataclasses.field(default_factory=lambda: dict(_REPLICA_FAILED))
     page_limit: int = 100
     jobs: dict[str, Json] = dataclasses.field(default_factory=dict)
     schedules: dict[str, Json] = dataclasses.field(default_factory=dict)
@@ -64,9 +76,16 @@ class VertexServer(Loopback):
             raise RefusedError(409, f"PipelineJob {name} already exists")
         job = request.json()
         check_job(job)
+        steps = pipeline_specs.steps(job["pipelineSpec"])
+        groups = sorted({group for step in steps for group in step.groups if not group.endswith(".onExit")})
         tasks = [
-            {"taskId": str(number), "taskName": task, "state": "PENDING"}
-            for number, task in enumerate(pipeline_specs.task_names(job["pipelineSpec"]))
+            {"taskId": "1", "taskName": job_id, "state": "RUNNING"},
+            *({"taskId": f"2{number}", "taskName": name} for number, name in enumerate(groups)),
+            *(
+                {"taskId": f"3{number}", "taskName": step.name, "state": "PENDING"}
+                for number, step in enumerate(steps)
+            ),
+            {"taskId": "4"},
         ]
         stored = {"name": name, "state": "PIPELINE_STATE_PENDING", "createTime": self._stamp()}
         self.jobs[name] = {**job, **stored, "jobDetail": {"taskDetails": tasks}}
@@ -87,17 +106,36 @@ class VertexServer(Loopback):
             job.update(state="PIPELINE_STATE_CANCELLED", endTime=self._stamp())
             return
         job["state"] = "PIPELINE_STATE_RUNNING"
-        tasks = job["jobDetail"]["taskDetails"]
-        running = [task for task in tasks if task["state"] == "RUNNING"]
-        waiting = [task for task in tasks if task["state"] == "PENDING"]
-        if running and not (self.outcome == "HANG" and not waiting):
-            running[0]["state"] = "FAILED" if self.outcome == "FAILED" and not waiting else "SUCCEEDED"
-        if waiting:
-            waiting[0]["state"] = "RUNNING"
+        steps = pipeline_specs.steps(job["pipelineSpec"])
+        rows = {row.get("taskName"): row for row in job["jobDetail"]["taskDetails"]}
+        usual = [step.name for step in steps if not step.is_exit]
+        failing = self.failing or usual[-1]
+        for name in [step.name for step in steps if rows[step.name]["state"] == "RUNNING"]:
+            if name == failing and self.outcome == "HANG":
+                return
+            self._move(rows[name], "FAILED" if name == failing and self.outcome == "FAILED" else "SUCCEEDED")
+        has_failed = any(rows[name]["state"] == "FAILED" for name in usual)
+        waiting = [step for step in steps if rows[step.name]["state"] == "PENDING"]
+        able = [rows[step.name] for step in waiting if step.is_exit or not has_failed]
+        if able:
+            self._move(able[0], "RUNNING")
         elif self.outcome != "HANG":
-            job.update(state=f"PIPELINE_STATE_{self.outcome}", endTime=self._stamp())
-            if self.outcome == "FAILED":
-                job["error"] = {"code": 9, "message": "The DAG failed because some tasks failed."}
+            self._finish(job, [rows[step.name] for step in waiting])
+
+    def _finish(self, job: Json, waiting: list[Json]) -> None:
+        job.update(state=f"PIPELINE_STATE_{self.outcome}", endTime=self._stamp())
+        for row in waiting:
+            row["state"] = "NOT_TRIGGERED"
+        if self.outcome == "FAILED":
+            job["error"] = {"code": 9, "message": "The DAG failed because some tasks failed."}
+
+    def _move(self, row: Json, state: str) -> None:
+        row["state"] = state
+        row.setdefault("pipelineTaskStatus", []).append({"updateTime": self._stamp(), "state": state})
+        if state == "RUNNING":
+            row["startTime"] = self._stamp()
+        if state == "FAILED":
+            row["error"] = self.error
 
     def _list_jobs(self, request: Request, parent: str) -> Json:
         listed = self._listed("pipelineJobs", self.jobs, parent, request)

@@ -107,7 +107,15 @@ def test_secrets_come_from_variables_and_are_never_shown(
     ("text", "expected"),
     [
         (KFP.replace("host:", "hots:"), ["prod.yaml: host: is required", "prod.yaml: hots: no such key"]),
-        (KFP.replace("https://kfp.example.com/pipeline", "kfp.example.com"), ["host: must be an http"]),
+        (
+            KFP.replace("https://kfp.example.com/pipeline", "kfp.example.com"),
+            ["host: must be http(s)://HOST"],
+        ),
+        (KFP.replace(".com/pipeline", ".com/pipeline/#/runs"), ["host: must be", "no ?, # or @"]),
+        (KFP.replace(".com/pipeline", ".com/pipeline?ns=team"), ["host: must be", "no ?, # or @"]),
+        (KFP.replace("https://kfp", "https://user:secret@kfp"), ["host: must be", "no ?, # or @"]),
+        (KFP.replace("experiment: mnist", f"experiment: {'x' * 129}"), ["experiment: ", "128 characters"]),
+        (VERTEX + "api_endpoint: example.com/#/x\n", ["api_endpoint: must be a host name, with no path"]),
         (KFP.replace("target: kfp", "target: slurm"), ["target='slurm': must be one of local, kfp, vertex"]),
         (KFP.replace("target: kfp\n", ""), ["target=None"]),
         (KFP.replace("target: kfp", "target: [kfp]"), ["target=['kfp']: must be one of local, kfp, vertex"]),

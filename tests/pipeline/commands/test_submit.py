@@ -1,64 +1,19 @@
 """The commands as a user types them, against both platforms' fakes: submit, env, runs, schedule."""
 
-import dataclasses
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from components.errors import PipelineError, UsageError
 from pipeline.cli import app
 from pipeline.environments import PREFIX
-from pipeline.images.references import COMPONENTS, repository
+from pipeline.images.references import COMPONENTS
 from tests.fakes import remotes
+from tests.fakes.kfp_server import KfpServer
 from tests.fakes.remotes import Remote
-
-ENVIRONMENTS = {"kfp": "kfp-example", "vertex": "vertex-example"}
-SCHEDULES = {"kfp": "nightly-kfp-example", "vertex": "weekly-vertex-example"}
-DIGESTS = {name: f"registry.example/team/{repository(name)}@sha256:{'a' * 64}" for name in COMPONENTS}
-
-
-@dataclasses.dataclass(frozen=True)
-class Home:
-    """An environment of the checkout, pointed at a fake platform by variables."""
-
-    remote: Remote
-    digests_path: Path
-
-    def run(self, *arguments: str) -> Result:
-        """Runs a command; its PipelineError is `result.exception`."""
-        result = CliRunner().invoke(app, [*arguments, "--env", ENVIRONMENTS[self.remote.kind]])
-        if result.exception and not isinstance(result.exception, PipelineError | SystemExit):
-            raise result.exception
-        return result
-
-    def refused(self, *arguments: str) -> str:
-        """Runs a command that must fail without sending or changing anything; returns its line."""
-        with self.remote.server.counting() as sent:
-            result = self.run(*arguments)
-        assert isinstance(result.exception, PipelineError), result.output
-        assert not [request for request in sent if not request.startswith("GET")]
-        assert "\n" not in str(result.exception)
-        return str(result.exception)
-
-
-@pytest.fixture(params=remotes.KINDS)
-def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
-    settings = {"namespace": "mnist"} if request.param == "kfp" else {}
-    with remotes.remote(request.param, **settings) as remote:
-        digests_path = tmp_path / "digests.json"
-        digests_path.write_text(json.dumps(DIGESTS), encoding="utf-8")
-        address = "HOST" if request.param == "kfp" else "API_ENDPOINT"
-        variables = {address: remote.server.url, "AUTH": "bearer", "TOKEN": remotes.TOKEN}
-        for name, value in (variables | {"DIGESTS": str(digests_path), "TIMEOUT_SECONDS": "5"}).items():
-            monkeypatch.setenv(f"{PREFIX}{name}", value)
-        yield Home(remote, digests_path)
+from tests.pipeline.commands.conftest import DIGESTS, ENVIRONMENTS, SCHEDULES, Home
 
 
 def sent_spec(remote: Remote) -> dict[str, Any]:
@@ -144,6 +99,88 @@ def test_wait_exits_by_the_runs_end(home: Home, outcome: str, code: int) -> None
     ended = home.run("submit", "--wait", "--poll", "0.01", "--timeout", timeout)
     assert isinstance(ended.exception, PipelineError)
     assert ended.exception.exit_code == code
+
+
+def test_an_interrupted_run_is_submitted_again_as_often_as_asked(home: Home) -> None:
+    """And the same command once more finds every one of them."""
+    home.remote.server.outcome = "FAILED"
+    interrupted(home)
+    arguments = (
+        "submit",
+        "--wait",
+        "--poll",
+        "0",
+        "--retries",
+        "2",
+        "-p",
+        "checkpoint_uri=gs://example-mnist/work",
+    )
+    ended = home.run(*arguments)
+    assert isinstance(ended.exception, PipelineError)
+    assert (ended.exception.exit_code, len(home.remote.runs())) == (10, 3)
+    assert "was interrupted; retry 1 of 2" in ended.output
+    assert "was interrupted; retry 2 of 2" in ended.output
+    assert home.run(*arguments).output.count("submitted before: ") == 3
+    assert len(home.remote.runs()) == 3
+
+
+def interrupted(home: Home) -> None:
+    if isinstance(home.remote.server, KfpServer):
+        home.remote.server.message = "pod deleted"
+    else:
+        home.remote.server.error = {"code": 9, "message": "exited with a non-zero status of 75"}
+
+
+def test_a_retry_that_succeeds_is_the_end(home: Home) -> None:
+    interrupted(home)
+    home.remote.server.outcome = "FAILED"
+    home.run("submit", "--wait", "--poll", "0")
+    home.remote.server.outcome = "SUCCEEDED"
+    ended = home.run("submit", "--wait", "--poll", "0", "--retries", "5")
+    assert (ended.exit_code, len(home.remote.runs())) == (0, 2), ended.output
+
+
+def test_what_would_only_happen_again_is_not_submitted_again(home: Home) -> None:
+    home.remote.server.outcome = "FAILED"
+    ended = home.run("submit", "--wait", "--poll", "0", "--retries", "2")
+    assert isinstance(ended.exception, PipelineError)
+    assert len(home.remote.runs()) == 1
+    assert "--retries=1: needs --wait" in home.refused("submit", "--retries", "1")
+
+
+def test_a_schedules_run_now_is_retried_too(home: Home) -> None:
+    home.remote.server.outcome = "FAILED"
+    interrupted(home)
+    ended = home.run(
+        "schedule", "run-now", SCHEDULES[home.remote.kind], "--wait", "--poll", "0", "--retries", "1"
+    )
+    assert isinstance(ended.exception, PipelineError)
+    assert len(home.remote.runs()) == 2
+
+
+VERBS = [
+    ["submit"],
+    ["runs", "list"],
+    ["runs", "show", "run-1"],
+    ["runs", "show", "run-1", "--wait"],
+    ["runs", "cancel", "run-1"],
+    *(["schedule", verb] for verb in ("plan", "apply", "prune", "list")),
+    *(["schedule", verb, "NAME"] for verb in ("pause", "resume", "delete", "run-now")),
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_login_page_is_an_error_of_every_verb(home: Home, verb: list[str]) -> None:
+    home.remote.server.login_page = b"<!doctype html><html><form>Log in</form></html>"
+    line = home.refused(*(SCHEDULES[home.remote.kind] if word == "NAME" else word for word in verb))
+    assert "answers with a web page" in line
+
+
+def test_a_login_page_is_an_error_of_env_check_too(home: Home) -> None:
+    home.remote.server.login_page = b"<!doctype html><html><form>Log in</form></html>"
+    checked = CliRunner().invoke(app, ["env", "check", ENVIRONMENTS[home.remote.kind], "--connect"])
+    assert isinstance(checked.exception, PipelineError)
+    assert "answers with a web page" in str(checked.exception)
 
 
 def test_runs_are_listed_shown_and_canceled(home: Home) -> None:

@@ -1,4 +1,4 @@
-"""Every request is a moment to die at: kills, lost requests, lost answers, 503.
+"""Every request is a moment to die at: kills, lost requests, lost answers, 503, a login page with status 200.
 
 A verb is done once undisturbed; then each of its requests is disturbed in turn, those that change something
 also after the server has acted. Nothing may be doubled at any time; done again, a verb ends where it should.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from components.errors import StorageError
 from tests.fakes import clients, remotes
 from tests.fakes.clients import TASKS, Client
 from tests.fakes.loopback import Fault
@@ -25,7 +26,9 @@ VERBS: dict[str, tuple[Sequence[str], tuple[int, int, int]]] = {
     "prune": (["apply_first", "apply_others"], (1, 1, 0)),
     "run_now": (["apply_first"], (1, 1, 1)),
     "submit": ([], (0, 0, 1)),
+    "cancel": (["submit"], (0, 0, 1)),
 }
+GARBAGE = (b"<html><form action=/login></form></html>", b"", b"null", b'{"recurring_run_id": "1"')
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,6 +110,29 @@ def test_one_lost_request_or_answer_is_made_good(remote: Remote, capsys: pytest.
             f"\n{remote.kind}: 503, lost request, lost answer: made good, nothing doubled {converged}/{total}"
         )
     assert converged == total
+
+
+def test_garbage_with_status_200_is_no_success(remote: Remote, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each answer in turn; the verb says so in one line, or has what it wanted all the same."""
+    total = refused = 0
+    for case in cases(remote):
+        before = remote.held()
+        for number, when in enumerate(("before", "after") if case.changes else ("before",)):
+            remote.hold(before)
+            body = GARBAGE[(case.index + number) % len(GARBAGE)]
+            remote.server.faults[case.index] = Fault(when=when, body=body)
+            total += 1
+            try:
+                TASKS[case.verb](remote.kind, remote.server.url)
+            except StorageError as error:
+                refused += "\n" not in str(error)
+                TASKS[case.verb](remote.kind, remote.server.url)
+            assert state(remote) == VERBS[case.verb][1], case
+            assert case.verb != "cancel" or "CANCEL" in remote.platform().runs(limit=1)[0].state
+    with capsys.disabled():
+        print(f"\n{remote.kind}: garbage with status 200: {refused} refused of {total}, no false success")
+    assert total >= 20
+    assert refused >= total // 2
 
 
 def test_several_at_one_moment_end_at_one_schedule_and_one_run(remote: Remote) -> None:

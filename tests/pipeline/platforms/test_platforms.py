@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from components.errors import StorageError, UsageError
 from pipeline.platforms import watching
 from pipeline.platforms.opening import open_platform
-from pipeline.platforms.platform import NoAnswerError, NotFoundError, Submission
+from pipeline.platforms.platform import NoAnswerError, NotFoundError, Platform, Run, Submission, Task
 from tests.fakes import remotes
 from tests.fakes.dex import DexGateway
-from tests.fakes.loopback import Fault
+from tests.fakes.loopback import Fault, Json, Loopback, RefusedError, Request
 from tests.fakes.remotes import Remote, submission
 
 
@@ -59,12 +59,57 @@ def test_watch_reports_each_change_and_the_end(
     words = [" ".join(line.split()) for line in told]
     assert len(words) == len(set(words))
     assert words.index("first RUNNING") < words.index("first SUCCEEDED")
-    assert (words[-1], f"second {state}" in words) == (f"run {state}", True)
+    reason = {"kfp": ": DataError: the archive is damaged", "vertex": ": FAILED_PRECONDITION: The replica"}
+    expected = f"second {state}{reason[remote.kind] if error else ''}"
+    assert words[-1] == f"run {state}"
+    assert any(line.startswith(expected) for line in words)
+    assert {line.split()[0] for line in words} == {"first", "second", "run"}
     if error is None:
         watching.check_succeeded(ended)
     else:
-        with pytest.raises(error, match=f"run {run.run_id}: failed at second: .*http"):
+        with pytest.raises(error, match=f"run {run.run_id}: failed at second{reason[remote.kind]}.*http"):
             watching.check_succeeded(ended)
+
+
+def watched(platform: Platform, run_id: str) -> Run:
+    return watching.watch(platform, run_id, lambda _: None, timeout_seconds=20, poll_seconds=0)
+
+
+def test_kfp_shows_its_own_tasks_with_attempts_and_without_those_it_had_no_need_of() -> None:
+    with remotes.remote("kfp", outcome="FAILED", failing="first", deleted_pods={"first": 2}) as remote:
+        platform = remote.platform()
+        run, _ = platform.submit(submission())
+        ended = watched(platform, run.run_id)
+        reason = "DataError: the archive is damaged"
+        assert ended.tasks == (Task("first", "FAILED", 3, reason), Task("second", "SKIPPED"))
+        remote.server.has_v1 = False  # type: ignore[union-attr]  # this one is a KfpServer
+        shown = remote.platform().run(run.run_id)
+        assert shown.tasks == (Task("first", "FAILED"), Task("second", "SKIPPED"))
+
+
+def test_kfp_says_what_killed_a_pod_and_not_what_it_wrote_before() -> None:
+    with remotes.remote("kfp", outcome="FAILED", message="Error (exit code 143)") as remote:
+        platform = remote.platform()
+        run, _ = platform.submit(submission())
+        assert watched(platform, run.run_id).tasks[1].reason == "Error (exit code 143)"
+
+
+def test_a_run_of_which_nothing_is_known_yet_has_no_tasks() -> None:
+    with remotes.remote("kfp", has_v1=False) as remote:
+        platform = remote.platform()
+        run, _ = platform.submit(submission())
+        assert (platform.run(run.run_id).tasks, run.state) == ((), "PENDING")
+
+
+def test_vertex_shows_its_own_tasks() -> None:
+    error = {"code": 14, "message": "try again later"}
+    with remotes.remote("vertex", outcome="FAILED", failing="first", error=error) as remote:
+        platform = remote.platform()
+        run, _ = platform.submit(submission())
+        assert watched(platform, run.run_id).tasks == (
+            Task("first", "FAILED", 1, "UNAVAILABLE: try again later"),
+            Task("second", "SKIPPED"),
+        )
 
 
 def test_watch_outlasts_a_silent_platform(remote: Remote) -> None:
@@ -148,6 +193,18 @@ def test_check_says_what_is_wrong_with_the_caller(remote: Remote) -> None:
         remote.platform().check()
 
 
+def test_a_canceled_run_is_canceled_in_lists_too(remote: Remote) -> None:
+    """Kubeflow Pipelines ends it FAILED, and tells in its history alone that somebody wanted it so."""
+    remote.server.outcome = "HANG"
+    platform = remote.platform()
+    run, _ = platform.submit(submission())
+    assert watching.cancel_run(platform, run.run_id) == "CANCELING"
+    watched(platform, run.run_id)
+    assert [each.state for each in platform.runs(limit=5)] == ["CANCELED"]
+    assert watching.cancel_run(platform, run.run_id) == "CANCELED"
+    assert remote.runs()[0]["state"] == ("FAILED" if remote.kind == "kfp" else "PIPELINE_STATE_CANCELLED")
+
+
 def kfp_environment(url: str, **change: Any) -> Any:
     return remotes.environment_at("kfp", url).model_copy(update=change)
 
@@ -201,6 +258,46 @@ def test_a_multi_user_installation_gets_the_namespace_everywhere() -> None:
         assert len(remote.runs()) == 1
         with pytest.raises(StorageError, match="amespace"):
             open_platform(kfp_environment(remote.server.url)).check()
+
+
+def test_a_namespace_where_there_is_none_is_refused_by_check() -> None:
+    with remotes.remote("kfp") as remote:
+        platform = open_platform(kfp_environment(remote.server.url, namespace="mnist"))
+        with pytest.raises(UsageError, match=r"namespace=mnist: .* serves a single user and ignores it"):
+            platform.check()
+
+
+@pytest.mark.parametrize("name", ["a+b", "100%", "a%20b", "%zz", "é & c", "x" * 128, '"quoted" \\ name'])
+def test_an_experiment_may_be_called_anything(name: str) -> None:
+    """The server decodes a filter once more than HTTP does."""
+    with remotes.remote("kfp") as remote:
+        for _ in range(2):
+            platform = open_platform(kfp_environment(remote.server.url, experiment=name))
+            run, _ = platform.submit(submission())
+        assert len(remote.server.experiments) == 1  # type: ignore[union-attr]  # this one is a KfpServer
+        assert [each.run_id for each in platform.runs(limit=5)] == [run.run_id]
+
+
+def test_the_servers_own_words_reach_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.platforms.platform.PAUSES", ())
+    with remotes.remote("kfp") as remote:
+        platform = open_platform(kfp_environment(remote.server.url, experiment="x" * 129))
+        with pytest.raises(NoAnswerError, match=r"500: Failed to add experiment .*too long"):
+            platform.submit(submission())
+
+
+def test_a_server_of_before_pipelines_could_be_compiled_is_named() -> None:
+    class OldServer(Loopback):
+        def answer(self, request: Request) -> Json:
+            if request.path == "/apis/v1beta1/healthz":
+                return {"commit_sha": "abc", "tag_name": "1.8.5", "multi_user": False}
+            raise RefusedError(404, "Not Found")
+
+    with (
+        OldServer() as server,
+        pytest.raises(StorageError, match=r"Kubeflow Pipelines 1\.8\.5: .* needs 2\.x"),
+    ):
+        open_platform(kfp_environment(server.url))
 
 
 def test_an_address_without_the_api_is_named() -> None:

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StorageError, UsageError
+from pipeline.platforms import watching
 from pipeline.platforms.opening import open_platform
 from pipeline.platforms.platform import StoredSchedule
 from pipeline.schedules import converge
 from pipeline.schedules.converge import Step, Verb
 from tests.fakes import remotes
+from tests.fakes.kfp_server import KfpServer
 from tests.fakes.remotes import Remote, declared
 
 
@@ -25,7 +27,7 @@ def stored(number: int, digest: str, enabled: bool) -> StoredSchedule:
 def done(step: Step, rows: list[StoredSchedule], digest: str, creates_enabled: bool) -> list[StoredSchedule]:
     """What a platform holds after a step."""
     if step.stored is None:
-        return [*rows, stored(50, digest, creates_enabled)]
+        return [*rows, stored(50, digest, creates_enabled or step.enabled)]
     if step.verb is Verb.DELETE:
         return [row for row in rows if row != step.stored]
     changed = dataclasses.replace(step.stored, enabled=step.verb is Verb.RESUME)
@@ -149,10 +151,103 @@ def test_catching_up_can_be_asked_of_vertex_for_one_resume() -> None:
         assert (row["state"], row["catchUp"]) == ("ACTIVE", True)
 
 
+def elapse(remote: Remote, **time: float) -> int:
+    """Lets time pass on a fake Kubeflow; returns how many runs there are then."""
+    assert isinstance(remote.server, KfpServer)
+    remote.server.elapse(**time)
+    return len(remote.runs())
+
+
+def quiet(_: str) -> None:
+    """Nobody reads it."""
+
+
+@pytest.mark.parametrize("by", ["resume", "apply"])
+def test_what_kubeflow_has_missed_is_not_fired_by_resuming(by: str) -> None:
+    """It fires a recurring run that is enabled again for the last time that it missed, no_catchup or not."""
+    with remotes.remote("kfp") as remote:
+        apply(remote)
+        assert elapse(remote, days=1) == 1
+        converge.pause(remote.platform(), "nightly", quiet)
+        assert elapse(remote, days=3) == 1
+        if by == "resume":
+            assert converge.resume(remote.platform(), "nightly", quiet, catch_up=False)
+        else:
+            assert apply(remote) == "resumed"
+        assert (elapse(remote), remote.enabled("nightly"), len(remote.schedules())) == (1, 1, 1)
+        assert elapse(remote, days=1) == 2
+        assert apply(remote) == "unchanged"
+
+
+def test_what_was_created_disabled_misses_nothing_either() -> None:
+    with remotes.remote("kfp") as remote:
+        apply(remote, enabled=False)
+        assert elapse(remote, days=3) == 0
+        apply(remote)
+        assert (elapse(remote), elapse(remote, days=1)) == (0, 1)
+
+
+def test_a_replaced_schedule_fires_once_for_a_time_that_the_old_one_has_fired_for() -> None:
+    with remotes.remote("kfp") as remote:
+        apply(remote)
+        assert elapse(remote, days=1) == 1
+        assert apply(remote, epochs=2) == "replaced"
+        assert (elapse(remote), elapse(remote, days=1)) == (1, 2)
+
+
+def test_catching_up_is_what_kubeflow_does_when_it_is_declared() -> None:
+    with remotes.remote("kfp") as remote:
+        wanted = dataclasses.replace(declared("kfp"), catch_up=True)
+        converge.apply(remote.platform(), wanted, quiet)
+        converge.pause(remote.platform(), "nightly", quiet)
+        assert elapse(remote, days=3) == 0
+        converge.resume(remote.platform(), "nightly", quiet, catch_up=False)
+        assert elapse(remote) == 3
+
+
+@pytest.mark.parametrize("verb", ["replace", "resume", "delete", "prune"])
+def test_a_run_outlives_the_schedule_that_started_it(verb: str) -> None:
+    """Kubernetes deletes a workflow with what owns it, in the middle of its work, unless it is orphaned."""
+    with remotes.remote("kfp") as remote:
+        apply(remote)
+        elapse(remote, days=1)
+        [row] = remote.runs()
+        platform = remote.platform()
+        if verb == "replace":
+            apply(remote, epochs=2)
+        elif verb == "resume":
+            converge.pause(platform, "nightly", quiet)
+            converge.resume(platform, "nightly", quiet, catch_up=False)
+        elif verb == "delete":
+            converge.delete(platform, "nightly", quiet)
+        else:
+            converge.prune(platform, set(), quiet)
+        ended = watching.watch(platform, row["run_id"], quiet, timeout_seconds=20, poll_seconds=0)
+        assert ended.state == "SUCCEEDED"
+
+
+def test_what_resuming_left_half_done_is_finished_by_the_next(remote: Remote) -> None:
+    """Killed between making the new one and deleting the old one."""
+    apply(remote)
+    platform = remote.platform()
+    converge.pause(platform, "nightly", quiet)
+    platform.create_schedule(declared(remote.kind), enabled=True)
+    assert (len(remote.schedules()), remote.enabled("nightly")) == (2, 1)
+    assert not converge.resume(platform, "nightly", quiet, catch_up=False)
+    assert (len(remote.schedules()), remote.enabled("nightly")) == (1, 1)
+
+
+def test_schedules_of_one_name_that_differ_are_not_resumed(remote: Remote) -> None:
+    apply(remote)
+    platform = remote.platform()
+    platform.create_schedule(declared(remote.kind, epochs=2), enabled=False)
+    with pytest.raises(UsageError, match="several schedules of this name; run `schedule apply` first"):
+        converge.resume(platform, "nightly", quiet, catch_up=False)
+
+
 def test_pause_resume_and_delete_by_name(remote: Remote) -> None:
     apply(remote)
     platform = remote.platform()
-    quiet = lambda _: None  # noqa: E731
     assert (converge.pause(platform, "nightly", quiet), remote.enabled("nightly")) == (1, 0)
     assert converge.pause(platform, "nightly", quiet) == 0
     assert (converge.resume(platform, "nightly", quiet, catch_up=False), remote.enabled("nightly")) == (1, 1)
