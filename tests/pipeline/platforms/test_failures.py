@@ -25,6 +25,7 @@ def run(*reasons: str, state: str = "FAILED", error: str = "") -> Run:
         "Evicted: preempted by another pod",
         "FAILED_PRECONDITION: The replica workerpool0-0 exited with a non-zero status of 75.",
         "FAILED_PRECONDITION: The replica workerpool0-0 exited with a non-zero status of 5.",
+        "FAILED_PRECONDITION: The replica workerpool0-0 exited with a non-zero status of 124.",
         "UNAVAILABLE: try again later",
         "RESOURCE_EXHAUSTED: no NVIDIA_TESLA_T4 left",
     ],
