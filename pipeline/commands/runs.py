@@ -66,10 +66,10 @@ def runs_cancel(run: RunId, env: options.Env) -> None:
     """Cancel a run; one that has ended stays as it is."""
     from pipeline.platforms import watching
     from pipeline.platforms.opening import open_platform
-    from pipeline.platforms.platform import FINAL_STATES
+    from pipeline.platforms.platform import FINAL_STATES, repeatedly
 
     platform = open_platform(options.remote_environment(env))
-    before = platform.run(run).state
+    before = repeatedly(lambda: platform.run(run)).state
     after = watching.cancel_run(platform, run)
     if before in FINAL_STATES:
         typer.echo(f"{run}: has ended already: {before}")

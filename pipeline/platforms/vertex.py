@@ -86,7 +86,7 @@ class VertexPlatform:
 
     def check(self) -> None:
         """See `platforms.Platform.check`."""
-        repeatedly(lambda: self.runs(limit=1))
+        self.runs(limit=1)
 
     def submit(self, submission: Submission) -> tuple[Run, bool]:
         """See `platforms.Platform.submit`."""
@@ -117,9 +117,12 @@ class VertexPlatform:
             page_size=min(limit, 100),
             read_mask=FieldMask(paths=["name", "display_name", "state", "create_time", "end_time"]),
         )
-        with self._answers():
-            rows = list(islice(self._jobs.list_pipeline_jobs(request=request, **self._limits), limit))
-        return [self._run(row) for row in rows]
+
+        def listed() -> list[Any]:
+            with self._answers():
+                return list(islice(self._jobs.list_pipeline_jobs(request=request, **self._limits), limit))
+
+        return [self._run(row) for row in repeatedly(listed)]
 
     def run(self, run_id: str) -> Run:
         """See `platforms.Platform.run`."""
