@@ -2,9 +2,11 @@
 
 A SavedModel is code: an op such as WriteFile runs when the model is loaded or called. Its graph is parsed
 here as plain data; only ops that a classifier computes with may be in it, and checkpoint ops only where
-TensorFlow's own saver has them.
+TensorFlow's own saver has them. There are two ways to a function, and both are checked: the object graph,
+which Python's loader follows, and the main graph with its signatures, which TensorFlow Serving follows.
 """
 
+import graphlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 from components.errors import DataError
 from components.imports import uncollected
 from components.model.contract import GRAPH_FILE
+from components.model.object_check import object_problems
 
 _COMPUTE_OPS = """
     AddV2 BiasAdd Cast Const Identity MatMul Mul NoOp Pack PartitionedCall Placeholder ReadVariableOp RealDiv
@@ -26,9 +29,16 @@ COMPUTE_OPS = frozenset(_COMPUTE_OPS.split())
 _SAVE, _RESTORE = "__inference__traced_save_", "__inference__traced_restore_"
 _CHECKPOINT_OPS = {_SAVE: frozenset(_SAVE_OPS.split()), _RESTORE: frozenset(_RESTORE_OPS.split())}
 _CHECKPOINT_FUNCTIONS = tuple(_CHECKPOINT_OPS)
-_OBJECTS = frozenset(["user_object", "variable", "function", "bare_concrete_function"])
 _COLLECTIONS = frozenset(["saved_model_main_op"])
+# Attributes without an underscore are the op's own. Others tell TensorFlow what to do with a node or a
+# function, such as to put another function in its place (api_implements).
+_NODE_MARKS = """
+    _collective_manager_ids _has_manual_control_dependencies _output_shapes _read_only_resource_inputs
+"""
+_FUNCTION_MARKS = "_construction_context _input_shapes"
+_MARKS = frozenset([*_NODE_MARKS.split(), *_FUNCTION_MARKS.split()])
 _MAX_GRAPH_BYTES = 64 << 20
+_MAX_UNFOLDED_OPS = 100_000  # a few functions that call each other twice unfold to any number
 
 
 def check_graph(model_dir: str | os.PathLike[str]) -> None:
@@ -68,28 +78,16 @@ def _problems(root: Path, meta_graph: Any) -> Iterator[str]:
     for path in root.glob("saved_model.*"):
         if path.name != GRAPH_FILE:  # a loader may prefer it to the graph that was checked
             yield f"a second graph, {path.name}"
-    if meta_graph.asset_file_def or meta_graph.graph_def.library.gradient:
+    library = meta_graph.graph_def.library
+    if meta_graph.asset_file_def or library.gradient or library.registered_gradients:
         yield "asset files or gradients of its own"
     for name in set(meta_graph.collection_def) - _COLLECTIONS:
         yield f"collection {name!r}"
-    yield from _object_problems(meta_graph.object_graph_def)
-    for function in meta_graph.graph_def.library.function:
+    yield from object_problems(meta_graph, _is_checkpoint_function)
+    for function in library.function:
         yield from _function_problems(function)
     yield from _main_problems(meta_graph)
-
-
-def _object_problems(object_graph: Any) -> Iterator[str]:
-    for node in object_graph.nodes:
-        kind = node.WhichOneof("kind")
-        if kind not in _OBJECTS:
-            yield f"an object of kind {kind}"
-        if node.saveable_objects or node.registered_name or node.registered_saver:
-            yield "an object that saves or restores itself"
-        if kind == "user_object" and node.user_object.identifier.startswith("_tf_keras"):
-            yield "a Keras object"
-    for name in object_graph.concrete_functions:
-        if name.startswith(_CHECKPOINT_FUNCTIONS):
-            yield f"checkpoint function {name!r} as one of its own"
+    yield from _unfolding_problems(meta_graph.graph_def)
 
 
 def _function_problems(function: Any) -> Iterator[str]:
@@ -97,11 +95,20 @@ def _function_problems(function: Any) -> Iterator[str]:
     for prefix, ops in _CHECKPOINT_OPS.items():
         if function.signature.name.startswith(prefix):
             allowed = COMPUTE_OPS | ops
+    for name in set(function.attr) - _MARKS:
+        yield f"function attribute {name[:80]!r}"
     for node in function.node_def:
-        if node.op not in allowed:
-            yield f"op {node.op}"
-        if any(name.startswith(_CHECKPOINT_FUNCTIONS) for name in _called(node)):
+        yield from _node_problems(node, allowed)
+        if any(map(_is_checkpoint_function, _called(node))):
             yield "a call to its checkpoint functions"
+
+
+def _node_problems(node: Any, allowed: frozenset[str]) -> Iterator[str]:
+    if node.op not in allowed:
+        yield f"op {node.op}"
+    for name in node.attr:
+        if name.startswith("_") and name not in _MARKS:
+            yield f"attribute {name[:80]!r} of op {node.op}"
 
 
 def _main_problems(meta_graph: Any) -> Iterator[str]:
@@ -109,20 +116,22 @@ def _main_problems(meta_graph: Any) -> Iterator[str]:
     saver = meta_graph.saver_def
     saver_nodes = {saver.save_tensor_name.partition(":")[0]: _SAVE, saver.restore_op_name: _RESTORE}
     for node in meta_graph.graph_def.node:
-        if node.op not in COMPUTE_OPS:
-            yield f"op {node.op}"
+        yield from _node_problems(node, COMPUTE_OPS)
         if node.name in saver_nodes:
             if not all(name.startswith(saver_nodes[node.name]) for name in _called(node)):
                 yield "a saver of its own"
-        elif any(name.startswith(_CHECKPOINT_FUNCTIONS) for name in _called(node)):
+        elif any(map(_is_checkpoint_function, _called(node))):
             yield "a call to its checkpoint functions"
-    roots = [
-        tensor.name
+    tensors = [
+        tensor
         for signature in meta_graph.signature_def.values()
-        for tensor in signature.outputs.values()
+        for tensor in (*signature.inputs.values(), *signature.outputs.values())
     ]
+    for tensor in tensors:
+        if tensor.WhichOneof("encoding") != "name":  # a composite one names more tensors, elsewhere
+            yield f"a signature with a tensor of kind {tensor.WhichOneof('encoding')}"
     initial = [name for nodes in meta_graph.collection_def.values() for name in nodes.node_list.value]
-    if saver_nodes.keys() & _reached(meta_graph.graph_def, [*roots, *initial]):
+    if saver_nodes.keys() & _reached(meta_graph.graph_def, [*(tensor.name for tensor in tensors), *initial]):
         yield "a signature that saves or restores"
 
 
@@ -137,6 +146,28 @@ def _reached(graph: Any, tensors: list[str]) -> set[str]:
             reached.add(name)
             pending.extend(inputs.get(name, ()))
     return reached
+
+
+def _unfolding_problems(graph: Any) -> Iterator[str]:
+    """Checks that functions do not call one another in a circle, or so often that no memory would do."""
+    calls = {
+        function.signature.name: [name for node in function.node_def for name in _called(node)]
+        for function in graph.library.function
+    }
+    unfolded = {function.signature.name: len(function.node_def) for function in graph.library.function}
+    try:
+        order = [*graphlib.TopologicalSorter(calls).static_order()]
+    except graphlib.CycleError:
+        yield "functions that call one another in a circle"
+        return
+    for name in order:
+        unfolded[name] = unfolded.get(name, 0) + sum(unfolded[called] for called in calls.get(name, ()))
+    if max(unfolded.values(), default=0) > _MAX_UNFOLDED_OPS:
+        yield f"functions that unfold to more than {_MAX_UNFOLDED_OPS} ops"
+
+
+def _is_checkpoint_function(name: str) -> bool:
+    return name.startswith(_CHECKPOINT_FUNCTIONS)
 
 
 def _called(node: Any) -> Iterator[str]:

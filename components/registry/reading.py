@@ -8,16 +8,17 @@
 A reader that follows the pointer sees a complete model or the one before it, whatever died when.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from components.errors import DataError, UsageError
+from components.errors import DataError, StorageError, UsageError
 from components.registry import signing
 from components.registry.files import ModelFile, at_once
 from components.registry.manifest import Manifest, Pointer, is_version, parse_manifest, parse_pointer
@@ -189,13 +190,12 @@ def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[
       DataError: a file that is altered, missing or not in the manifest; `directory` is untouched then.
     """
     target = Path(directory).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"directory={str(directory)!r}: exists and is not an empty directory")
+    with _written(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"directory={str(directory)!r}: exists and is not an empty directory")
     manifest = read_manifest(bucket, version)
     _check_names(bucket, manifest, model_prefix(version))
-    target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.with_name(f".{target.name}.partial-{secrets.token_hex(6)}")
-    staging.mkdir()
 
     def fetch(file: ModelFile) -> None:
         path = staging / file.path
@@ -204,11 +204,21 @@ def download_version(bucket: Bucket, version: str, directory: str | os.PathLike[
             _checked_transfer(bucket, f"{model_prefix(version)}{file.path}", file.digest, _Tee(output))
 
     try:
-        on_every_file(manifest.files, fetch)
-        staging.rename(target)
+        with _written(target):
+            staging.mkdir(parents=True)
+            on_every_file(manifest.files, fetch)
+            staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return manifest
+
+
+@contextlib.contextmanager
+def _written(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"directory={str(directory)!r}: cannot be written: {error.strerror}") from None
 
 
 def on_every_file(files: Sequence[ModelFile], action: Callable[[ModelFile], object]) -> None:

@@ -63,6 +63,18 @@ class Sink(Protocol):
         """Takes one chunk."""
 
 
+def pass_on(chunk: bytes, sink: Sink, where: str) -> None:
+    """Gives a sink a chunk of the object `where`.
+
+    Raises:
+      StorageError: the sink has no room; the store that the chunk came from is not to blame for that.
+    """
+    try:
+        sink.write(chunk)
+    except OSError as error:
+        raise StorageError(f"{where}: cannot be kept here: {error.strerror or error}") from error
+
+
 class Bucket(Protocol):
     """A bucket; every method raises StorageError when the store refuses or does not answer in time."""
 

@@ -2,27 +2,26 @@
 
 What the client library does not do is done here. A lost acknowledgement makes its retry fail a precondition
 that the first attempt had met, so a failed precondition is settled by reading the object back. Its error
-texts carry URLs and server bodies, so one line of our own replaces them. STORAGE_EMULATOR_HOST sends models
-to whoever it names, so it must be a loopback address unless STORAGE_EMULATOR_ALLOW_REMOTE=1 says otherwise.
+texts carry URLs and server bodies, so one line of our own replaces them. No operation takes longer than it is
+allowed to (`allowance`), and no answer is believed that is not the store's (`gcs_answers`).
 """
 
 import contextlib
 import io
-import ipaddress
-import os
 import weakref
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
-from components.errors import DataError, PipelineError, StorageError, UsageError
-from components.storage.bucket import READ_LIMIT_BYTES, ConflictError, Content, Sink, StoredObject
+from components.errors import DataError, PipelineError, StorageError
+from components.storage import gcs_client
+from components.storage.allowance import OutOfTimeError, allowed
+from components.storage.bucket import READ_LIMIT_BYTES, ConflictError, Content, Sink, StoredObject, pass_on
 from components.storage.digests import Digest, digest_bytes
+from components.storage.gcs_answers import AnswerError
 from components.storage.uri import BucketUri, checked_name
 
-EMULATOR = "STORAGE_EMULATOR_HOST"
-EMULATOR_OPT_IN = "STORAGE_EMULATOR_ALLOW_REMOTE"
 # Up to here a file goes up in one request, streamed from disk, and a broken connection starts it again.
 # Beyond, it is a resumable upload in chunks (256 KiB times n), one of which is in memory while it is sent.
 SINGLE_REQUEST_BYTES = 512 << 20
@@ -42,8 +41,7 @@ class GcsBucket:
         self.uri = f"gs://{where.bucket}/{where.path}".removesuffix("/")
         self._prefix = f"{where.path}/" if where.path else ""
         self._deadline = deadline
-        client = _client()
-        client._http.hooks["response"].append(_drained)
+        client, self._session = gcs_client.connect()
         weakref.finalize(self, client.close)
         self._bucket = client.bucket(where.bucket)
         self._exists = False
@@ -71,13 +69,17 @@ class GcsBucket:
         """See `Bucket.list`."""
         if prefix:
             checked_name(prefix.removesuffix("/"))
-        with self._reported("list", prefix):
-            blobs = self._bucket.list_blobs(
-                prefix=f"{self._prefix}{prefix}",
-                fields="items(name,size,generation,updated,crc32c,metadata),nextPageToken",
-                **self._patience,
-            )
-            for blob in blobs:
+        pages = self._bucket.list_blobs(
+            prefix=f"{self._prefix}{prefix}",
+            fields="items(name,size,generation,updated,crc32c,metadata),nextPageToken",
+            **self._patience,
+        ).pages
+        while True:
+            with self._reported("list", prefix):  # each page is an operation; what the caller does is none
+                page = next(pages, None)
+            if page is None:
+                return
+            for blob in page:
                 yield self._stored(blob)
 
     def write(self, name: str, data: bytes, *, generation: int) -> StoredObject:
@@ -129,7 +131,7 @@ class GcsBucket:
         """See `Bucket.download`."""
         blob = self._blob(name)
         with self._reported("read", name):
-            if not self._found(lambda: self._fetch(blob, _CountingSink(sink))):
+            if not self._found(lambda: self._fetch(blob, _CountingSink(sink, f"{self.uri}/{name}"))):
                 raise DataError(f"{self.uri}/{name}: no such object")
 
     def delete(self, name: str, *, generation: int) -> bool:
@@ -207,23 +209,29 @@ class GcsBucket:
         """
         from google.api_core.exceptions import from_http_response
 
-        blob = self._blob(name)
-        client = self._bucket.client
-        url = f"{client._connection.API_BASE_URL}/upload/storage/v1/b/{self._bucket.name}/o"
-        query = {"uploadType": "media", "name": blob.name, "ifGenerationMatch": str(generation)}
+        url = f"{self._bucket.client.api_endpoint}/upload/storage/v1/b/{self._bucket.name}/o"
+        query = {
+            "uploadType": "media",
+            "name": self._blob(name).name,
+            "ifGenerationMatch": str(generation),
+        }
         headers = {"Content-Type": _CONTENT_TYPE, "X-Goog-Hash": f"crc32c={digest.crc32c}"}
 
-        def attempt() -> None:
+        def attempt() -> StoredObject:
             timeout = self._patience["timeout"]
             with path.open("rb") as file:  # one large write is cheaper than many small ones
                 body = file.read() if digest.size <= CHUNK_BYTES else file
-                response = client._http.post(url, params=query, data=body, headers=headers, timeout=timeout)
+                response = self._session.post(url, params=query, data=body, headers=headers, timeout=timeout)
             if not response.ok:
                 raise from_http_response(response)
-            blob._set_properties(response.json())
+            written = response.json()
+            updated = datetime.fromisoformat(written["updated"]).timestamp()
+            return StoredObject(
+                name, int(written["size"]), int(written["generation"]), updated, written.get("crc32c")
+            )
 
-        self._patience["retry"](attempt)()
-        return self._stored(blob)
+        stored: StoredObject = self._patience["retry"](attempt)()
+        return stored
 
     def _settled(
         self, name: str, digest: Digest, generation: int, send: Callable[[], StoredObject]
@@ -261,9 +269,10 @@ class GcsBucket:
 
     @contextlib.contextmanager
     def _reported(self, verb: str, name: str) -> Iterator[None]:
-        """Turns what the client library raises into one line without URLs, headers or bodies."""
+        """Limits an operation's time; turns what the library raises into one line without URLs or bodies."""
         try:
-            yield
+            with allowed(self._deadline):
+                yield
         except PipelineError:
             raise
         except Exception as error:
@@ -277,12 +286,13 @@ class GcsBucket:
 class _CountingSink:
     """Passes chunks on and counts their bytes."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, where: str) -> None:
         self._sink = sink
+        self._where = where
         self.received = 0
 
     def write(self, chunk: bytes) -> int:
-        self._sink.write(chunk)
+        pass_on(chunk, self._sink, self._where)
         self.received += len(chunk)
         return len(chunk)
 
@@ -291,9 +301,8 @@ class _LimitedSink(_CountingSink):
     """Collects chunks, up to `limit` bytes."""
 
     def __init__(self, limit: int, where: str) -> None:
-        super().__init__(self)
+        super().__init__(self, where)
         self._limit = limit
-        self._where = where
         self.chunks: list[bytes] = []
 
     def write(self, chunk: bytes) -> int:
@@ -304,81 +313,43 @@ class _LimitedSink(_CountingSink):
         return len(chunk)
 
 
-def _drained(response: Any, **_: Any) -> None:
-    """Reads an error's body: the library leaves it in a streamed download, and with it an open connection."""
-    if response.status_code >= 400:
-        response.content  # noqa: B018  # reading is what it is for
-
-
-def _client() -> Any:
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    # Else every client looks its bucket up for telemetry, in a thread, with a permission few roles have.
-    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    emulator = os.environ.get(EMULATOR, "")
-    if emulator:
-        _check_emulator(emulator)
-        return storage.Client(project="emulator", credentials=AnonymousCredentials())
-    import google.auth
-
-    try:
-        credentials, project = google.auth.default(
-            scopes=["https://www.googleapis.com/auth/devstorage.read_write"]
-        )
-    except Exception as error:  # on odd files the library raises whatever it stumbles over
-        raise StorageError(f"no usable Google credentials: {_credentials_problem(error)}") from None
-    return storage.Client(project=project or "unused", credentials=credentials)
-
-
-def _credentials_problem(error: Exception) -> str:
-    """Says what is wrong without repeating anything from inside a credentials file."""
-    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    advice = (
-        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
-    )
-    if not path:
-        return advice
-    state = "is not a credentials file" if Path(path).is_file() else "no such file"
-    return f"GOOGLE_APPLICATION_CREDENTIALS={path!r}: {state} ({type(error).__name__})"
-
-
-def _check_emulator(emulator: str) -> None:
-    if os.environ.get(EMULATOR_OPT_IN) == "1":
-        return
-    try:
-        host = urlsplit(emulator if "://" in emulator else f"http://{emulator}").hostname or ""
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise UsageError(
-            f"{EMULATOR}: must name a loopback address, such as http://127.0.0.1:4443, unless "
-            f"{EMULATOR_OPT_IN}=1"
-        )
-
-
 def _reason(error: Exception, deadline: float) -> str | None:
     """Returns why the store failed, or None if this is a bug of ours."""
-    import google.auth.exceptions
-    import requests
-    import urllib3
     from google.api_core import exceptions
-    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+    from google.cloud.storage.exceptions import InvalidResponse
 
     if isinstance(error, exceptions.RetryError):
         cause = _reason(error.cause, deadline) if isinstance(error.cause, Exception) else None
         return f"gave up after {deadline:g} s: {cause or 'no answer'}"
-    if isinstance(error, DataCorruption):
-        return "what arrived fails its checksum"
+    if isinstance(error, OutOfTimeError):
+        return f"gave up after {deadline:g} s: too slow"
     if isinstance(error, InvalidResponse):
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, exceptions.GoogleAPICallError):
+        return _refusal(error)
+    return _failed_transport(error)
+
+
+def _refusal(error: Any) -> str:
+    from google.api_core import exceptions
+
     if isinstance(error, exceptions.NotFound):
         return "no such bucket"
     if isinstance(error, exceptions.Unauthorized | exceptions.Forbidden):
         return f"HTTP {error.code}, these credentials may not"
-    if isinstance(error, exceptions.GoogleAPICallError):
-        return f"HTTP {error.code}" if error.code else type(error).__name__
+    return f"HTTP {error.code}" if error.code else type(error).__name__
+
+
+def _failed_transport(error: Exception) -> str | None:
+    import google.auth.exceptions
+    import requests
+    import urllib3
+    from google.cloud.storage.exceptions import DataCorruption
+
+    if isinstance(error, AnswerError):
+        return str(error)
+    if isinstance(error, DataCorruption):
+        return "what arrived fails its checksum"
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
         return f"the credentials were refused ({type(error).__name__})"
     network = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)

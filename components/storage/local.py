@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.errors import DataError, StorageError
-from components.storage.bucket import READ_LIMIT_BYTES, ConflictError, Content, Sink, StoredObject
+from components.storage.bucket import READ_LIMIT_BYTES, ConflictError, Content, Sink, StoredObject, pass_on
 from components.storage.digests import CHUNK_BYTES, Digest, Digester, digest_bytes, digest_file
 from components.storage.uri import checked_name
 
@@ -41,7 +42,7 @@ class LocalBucket:
 
     def read(self, name: str, limit: int = READ_LIMIT_BYTES) -> Content | None:
         """See `Bucket.read`."""
-        with self._reported("read", name), _opened(self._path(name)) as file:
+        with self._reported("read", name), self._opened(name) as file:
             if file is None:
                 return None
             data = file.read(limit + 1)
@@ -54,7 +55,7 @@ class LocalBucket:
         """See `Bucket.stat`. Reads the file for its checksum."""
         path = self._path(name)
         with self._reported("read", name):
-            return _stored(name, path, digest_file(path).crc32c) if path.is_file() else None
+            return _stored(name, path, digest_file(path).crc32c) if self._status(name) else None
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """See `Bucket.list`."""
@@ -91,24 +92,24 @@ class LocalBucket:
 
     def copy(self, source: str, name: str, digest: Digest) -> StoredObject:
         """See `Bucket.copy`."""
-        path = self._path(source)
-        if not path.is_file():
-            raise DataError(f"{self.uri}/{source}: no such object")
-        return self.upload(name, path, digest)
+        with self._reported("read", source):
+            if not self._status(source):
+                raise DataError(f"{self.uri}/{source}: no such object")
+        return self.upload(name, self._path(source), digest)
 
     def download(self, name: str, sink: Sink) -> None:
         """See `Bucket.download`."""
-        with self._reported("read", name), _opened(self._path(name)) as file:
+        with self._reported("read", name), self._opened(name) as file:
             if file is None:
                 raise DataError(f"{self.uri}/{name}: no such object")
             while chunk := file.read(CHUNK_BYTES):
-                sink.write(chunk)
+                pass_on(chunk, sink, f"{self.uri}/{name}")
 
     def delete(self, name: str, *, generation: int) -> bool:
         """See `Bucket.delete`. Also removes directories that became empty."""
         path = self._path(name)
         with self._reported("delete", name), self._locked():
-            if generation == 0 or _generation(path) != generation:
+            if generation == 0 or self._generation(name) != generation:
                 return False
             path.unlink()
             for parent in path.relative_to(self._root).parents:
@@ -121,10 +122,11 @@ class LocalBucket:
     def check_writable(self) -> None:
         """See `Bucket.check_writable`."""
         existing = next(path for path in (self._root, *self._root.parents) if os.path.lexists(path))
-        inner = [self._root / name for name in (OWN_DIRECTORY, STAGING, "versions", "serving")]
-        for directory in [existing, *(path for path in inner if path.exists())]:
-            with self._reported("write to", ""), tempfile.TemporaryFile(dir=directory):
-                pass
+        inner = {name: self._path(name) for name in (OWN_DIRECTORY, STAGING, "versions", "serving")}
+        for name, directory in [("", existing), *inner.items()]:
+            if directory.exists():
+                with self._reported("write to", name), tempfile.TemporaryFile(dir=directory):
+                    pass
 
     def remove_unfinished(self, older_than: float) -> int:
         """See `Bucket.remove_unfinished`."""
@@ -137,13 +139,52 @@ class LocalBucket:
         return removed
 
     def _path(self, name: str) -> Path:
-        return self._root / checked_name(name)
+        """Returns where an object is; StorageError if a link leads out of the bucket on the way there."""
+        path = self._root
+        for segment in checked_name(name).split("/"):
+            path /= segment
+            if path.is_symlink():  # a listing would not follow it, and a write would replace it
+                raise StorageError(
+                    f"bucket {self.uri}: {path.relative_to(self._root)} is a symbolic link; a bucket has none"
+                )
+        return path
+
+    def _status(self, name: str) -> os.stat_result | None:
+        """Returns a file's status, None if there is none; StorageError if something else has its name."""
+        try:
+            return self._regular(name, self._path(name).stat())
+        except FileNotFoundError:
+            return None
+
+    def _generation(self, name: str) -> int:
+        status = self._status(name)
+        return status.st_mtime_ns if status else 0
+
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO | None]:
+        """Opens an object for reading; gives None if there is none."""
+        try:
+            is_there = self._status(name) is not None
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK) if is_there else -1
+        except FileNotFoundError:  # deleted in between
+            descriptor = -1
+        if descriptor < 0:
+            yield None
+            return
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
+
+    def _regular(self, name: str, status: os.stat_result) -> os.stat_result:
+        if not stat.S_ISREG(status.st_mode):
+            kind = "directory" if stat.S_ISDIR(status.st_mode) else "special file"
+            raise StorageError(f"bucket {self.uri}: {name}: a {kind}, not a file")
+        return status
 
     def _commit(self, staged: Path, name: str, digest: Digest, generation: int) -> StoredObject:
         """Renames `staged` to `name` if that is at `generation`."""
         path = self._path(name)
         with self._locked():
-            current = _generation(path)
+            current = self._generation(name)
             if current != generation:
                 existing = self.stat(name)
                 if existing and existing.holds(digest):
@@ -199,31 +240,12 @@ class LocalBucket:
             ) from error
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO | None]:
-    """Opens `path` for reading; gives None if there is no such file."""
-    try:
-        file = path.open("rb")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        yield None
-        return
-    with file:
-        yield file
-
-
 def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def _generation(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
 
 
 def _advance(path: Path, current: int) -> None:

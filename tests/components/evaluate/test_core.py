@@ -8,9 +8,9 @@ import pytest
 from components.dataset import Dataset
 from components.errors import DataError, UsageError
 from components.evaluate import core
-from components.judging import contest
 from components.judging.evaluation import Evaluation
 from components.judging.thresholds import Thresholds
+from components.model.prediction import predict
 from components.registry.publishing import publish
 from components.storage.opening import open_bucket
 from tests.conftest import TrainModel
@@ -56,7 +56,7 @@ def test_every_test_row_is_scored_as_the_model_answers_it(
     evaluate: Any, model_dir: Path, dataset_dir: str
 ) -> None:
     images, labels = Dataset.open(dataset_dir).test()
-    right = contest.predict(str(model_dir), images).argmax(axis=1) == labels
+    right = predict(str(model_dir), images).argmax(axis=1) == labels
     assert evaluate(model_dir).scores.accuracy == right.mean()
 
 

@@ -102,9 +102,104 @@ def initialise_by_saving(meta_graph: Any) -> None:
     meta_graph.collection_def["saved_model_main_op"].node_list.value[0] = "StatefulPartitionedCall_1"
 
 
+def save_through_a_sparse_output(meta_graph: Any) -> None:
+    output = meta_graph.signature_def["serving_default"].outputs["probabilities"]
+    output.coo_sparse.values_tensor_name = meta_graph.saver_def.save_tensor_name
+
+
+def save_through_a_composite_output(meta_graph: Any) -> None:
+    output = meta_graph.signature_def["serving_default"].outputs["probabilities"]
+    output.composite_tensor.components.add(name=meta_graph.saver_def.save_tensor_name)
+
+
+def save_through_a_sparse_input(meta_graph: Any) -> None:
+    meta_graph.signature_def["serving_default"].inputs["images"].coo_sparse.values_tensor_name = "x:0"
+
+
+def bound(meta_graph: Any, prefix: str) -> Any:
+    """The object that a function is bound to directly."""
+    nodes = (node.bare_concrete_function for node in meta_graph.object_graph_def.nodes)
+    return next(node for node in nodes if node.concrete_function_name.startswith(prefix))
+
+
+def save_as_a_signature(meta_graph: Any) -> None:
+    """The object graph's own table of functions does not list it, and the loader finds it all the same."""
+    save = function(meta_graph, "__inference__traced_save").signature.name
+    bound(meta_graph, "__inference_signature_wrapper").concrete_function_name = save
+
+
+def restore_as_a_method(meta_graph: Any) -> None:
+    method = next(node for node in meta_graph.object_graph_def.nodes if node.WhichOneof("kind") == "function")
+    method.function.concrete_functions[0] = function(meta_graph, "__inference__traced_restore").signature.name
+
+
+def list_saver_as_own(meta_graph: Any) -> None:
+    save = function(meta_graph, "__inference__traced_save").signature.name
+    meta_graph.object_graph_def.concrete_functions[save].bound_inputs.append(0)
+
+
+def swap_functions_by_interface(meta_graph: Any) -> None:
+    """TensorFlow's optimiser puts functions that implement one interface in each other's place."""
+    for prefix in ("__inference_serve", "__inference__traced_save"):
+        function(meta_graph, prefix).attr["api_implements"].s = b"same"
+
+
+def call_in_a_circle(meta_graph: Any) -> None:
+    name = function(meta_graph, "__inference_signature_wrapper").signature.name
+    call = function(meta_graph, "__inference_serve").node_def.add(name="x", op="PartitionedCall")
+    call.attr["f"].func.name = name
+
+
+def unfold(meta_graph: Any) -> None:
+    """Adds 20 functions, each of which calls the one before twice: a million ops."""
+    library = meta_graph.graph_def.library
+    for number in range(20):
+        added = library.function.add()
+        added.signature.name = f"f{number}"
+        for call in "ab":
+            node = added.node_def.add(name=call, op="PartitionedCall" if number else "NoOp")
+            if number:
+                node.attr["f"].func.name = f"f{number - 1}"
+
+
+def value_of_a_registered_class(meta_graph: Any) -> None:
+    signature = next(iter(meta_graph.object_graph_def.concrete_functions.values()))
+    signature.output_signature.dict_value.fields["x"].type_spec_value.type_spec_class_name = "Evil"
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
+        (lambda m: m.ClearField("object_graph_def"), "a graph without objects"),
+        (lambda m: m.object_graph_def.ClearField("nodes"), "a graph without objects"),
+        (save_through_a_sparse_output, "a signature with a tensor of kind coo_sparse"),
+        (save_through_a_composite_output, "a signature with a tensor of kind composite_tensor"),
+        (save_through_a_sparse_input, "a signature with a tensor of kind coo_sparse"),
+        (
+            lambda m: m.signature_def["serving_default"].outputs["probabilities"].ClearField("name"),
+            "a signature with a tensor of kind None",
+        ),
+        (save_as_a_signature, "checkpoint function '__inference__traced_save_.*' as one of its own"),
+        (restore_as_a_method, "checkpoint function '__inference__traced_restore_.*' as one of its own"),
+        (list_saver_as_own, "checkpoint function '__inference__traced_save_.*' as one of its own"),
+        (swap_functions_by_interface, "function attribute 'api_implements'"),
+        (
+            lambda m: function(m, "__inference_serve").node_def[0].attr["_gradient_op_type"].SetInParent(),
+            "attribute '_gradient_op_type' of op",
+        ),
+        (lambda m: m.graph_def.library.registered_gradients.add(), "gradients of its own"),
+        (call_in_a_circle, "functions that call one another in a circle"),
+        (unfold, "functions that unfold to more than 100000 ops"),
+        (value_of_a_registered_class, "a value of a type of its own"),
+        (
+            lambda m: setattr(m.object_graph_def.nodes[0].user_object, "identifier", "optimizer"),
+            "an object of class 'optimizer'",
+        ),
+        (lambda m: m.object_graph_def.nodes[0].slot_variables.add(), "an optimizer"),
+        (
+            lambda m: m.object_graph_def.nodes[0].serialized_user_proto.SetInParent(),
+            "saves or restores itself",
+        ),
         (lambda m: m.graph_def.node.add(name="x", op="PyFunc"), "op PyFunc"),
         (lambda m: function(m, "__inference_serve").node_def.add(name="x", op="ReadFile"), "op ReadFile"),
         (lambda m: function(m, "__inference_serve").node_def.add(name="x", op="SaveV2"), "op SaveV2"),

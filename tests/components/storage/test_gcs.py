@@ -4,12 +4,14 @@ import io
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.errors import DataError, PipelineError, StorageError, UsageError
 from components.storage import gcs as gcs_bucket
+from components.storage.bucket import Bucket
 from components.storage.digests import digest_file
 from components.storage.opening import check_writable, open_bucket
 from tests.fakes.gcs_fixtures import Gcs
@@ -258,3 +260,118 @@ def test_every_error_is_one_line_without_a_url(gcs: Gcs) -> None:
         assert "\n" not in str(error.value)
         assert "http://" not in str(error.value)
         assert CANARY not in str(error.value)
+
+
+def operations(bucket: Bucket, path: Path) -> dict[str, Callable[[], object]]:
+    """One of each, on an object `p` with the content of `path`."""
+    stored = bucket.upload("p", path, digest_file(path))
+    return {
+        "read": lambda: bucket.read("p"),
+        "stat": lambda: bucket.stat("p"),
+        "list": lambda: list(bucket.list("")),
+        "write": lambda: bucket.write("q", b"new", generation=0),
+        "upload": lambda: bucket.upload("r", path, digest_file(path)),
+        "copy": lambda: bucket.copy("p", "s", digest_file(path)),
+        "download": lambda: bucket.download("p", io.BytesIO()),
+        "delete": lambda: bucket.delete("p", generation=stored.generation),
+        "check": bucket.check_writable,
+    }
+
+
+OPERATIONS = ["read", "stat", "list", "write", "upload", "copy", "download", "delete", "check"]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_login_page_is_not_the_store(gcs: Gcs, large_file: Path, name: str, acted: bool) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    operation = operations(bucket, large_file)[name]
+    gcs.proxy.faults.append(Fault("acted" if acted else "answer", times=-1))
+    with pytest.raises(
+        StorageError, match="answered with an HTML page: is it the store that answers"
+    ) as error:
+        operation()
+    assert "Sign in" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nobody_is_followed_elsewhere(gcs: Gcs, large_file: Path, name: str) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    operation = operations(bucket, large_file)[name]
+    gcs.proxy.faults.append(Fault("redirect", times=-1))
+    before = len(gcs.proxy.requests)
+    with pytest.raises(StorageError, match="was sent elsewhere, as to a login page"):
+        operation()
+    assert len(gcs.proxy.requests) == before + 1
+
+
+def test_a_listing_of_other_names_is_refused(gcs: Gcs) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    item = {"name": "elsewhere", "size": "1", "generation": "1", "updated": "2026-01-01T00:00:00Z"}
+    body = json.dumps({"items": [item]}).encode()
+    gcs.proxy.faults.append(Fault("answer", body=body, content_type="application/json"))
+    with pytest.raises(StorageError, match="answered with something else"):
+        list(bucket.list("versions/"))
+
+
+def test_a_listing_without_end_is_refused(gcs: Gcs) -> None:
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    body = json.dumps({"nextPageToken": "again"}).encode()
+    gcs.proxy.faults.append(Fault("answer", body=body, content_type="application/json", times=-1))
+    with pytest.raises(StorageError, match="answered with something else"):
+        list(bucket.list("versions/"))
+
+
+def test_a_whole_object_is_not_taken_for_the_rest_of_one(gcs: Gcs, large_file: Path) -> None:
+    """The store answers 206 to a range; a proxy that does not know ranges answers 200 and all of it."""
+    bucket = open_bucket(gcs.new_bucket(), deadline=20)
+    bucket.upload("f", large_file, digest_file(large_file))
+    gcs.proxy.faults += [Fault("truncate", "alt=media"), Fault("unranged", "alt=media")]
+    with pytest.raises(StorageError, match="a whole object instead of a part"):
+        bucket.download("f", io.BytesIO())
+
+
+@pytest.mark.parametrize("name", ["read", "stat", "list", "write", "upload", "copy", "download", "check"])
+def test_a_store_that_drips_ends_within_the_deadline(gcs: Gcs, large_file: Path, name: str) -> None:
+    """Bytes come, so no timeout between two of them ends it; all of an answer would take a minute."""
+    bucket = open_bucket(gcs.new_bucket(), deadline=1)
+    operation = operations(bucket, large_file)[name]
+    gcs.proxy.faults.append(Fault("drip", times=-1))
+    with pytest.raises(StorageError, match="gave up after 1 s: too slow"):
+        operation()
+
+
+def test_a_slow_line_is_not_given_up(gcs: Gcs, tmp_path: Path) -> None:
+    """What moves at 64 KiB a second or more earns its time."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(300_000))
+    bucket = open_bucket(gcs.new_bucket(), deadline=0.5)
+    bucket.upload("f", path, digest_file(path))
+    gcs.proxy.faults.append(Fault("slow", "alt=media"))
+    sink = io.BytesIO()
+    bucket.download("f", sink)
+    assert sink.getvalue() == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["local", "gcs"])
+def test_a_full_disk_is_not_the_stores_fault(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    uri = str(tmp_path / "bucket") if kind == "local" else request.getfixturevalue("gcs").new_bucket()
+    bucket = open_bucket(uri, deadline=20)
+    bucket.write("f", b"content", generation=0)
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(StorageError, match="/f: cannot be kept here: No space left on device"),
+    ):
+        bucket.download("f", full)
+
+
+def test_a_library_that_takes_no_session_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.cloud import storage
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(storage, "Client", lambda project, credentials: None)
+    with pytest.raises(UsageError, match=r"google-cloud-storage [0-9.]+: its Client takes no _http any more"):
+        open_bucket("gs://models")

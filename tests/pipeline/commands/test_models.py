@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -167,6 +168,30 @@ def test_download_is_verified_and_all_or_nothing(bucket: Bucket, tmp_path: Path)
     with pytest.raises(DataError, match="altered"):
         run(bucket, "download", str(tmp_path / "other"))
     assert not [path for path in tmp_path.iterdir() if "other" in path.name]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(bucket: Bucket, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: the kernel refuses in the same place."""
+    publish_seed(bucket, tmp_path, 1)
+    command = [sys.executable, "-m", "pipeline", "models", "download", str(tmp_path / "copy")]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 1; exec "$@"', "bash", *command, "--bucket", bucket.uri],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 5
+    assert re.search(r"(cannot be written|cannot be kept here): File too large$", done.stderr.strip())
+    assert len(done.stderr.splitlines()) == 1
+    assert not [path for path in tmp_path.iterdir() if "copy" in path.name]
+
+
+@pytest.mark.parametrize("place", ["file/copy", "/proc/copy"])
+def test_a_place_that_cannot_be_written_is_said(bucket: Bucket, tmp_path: Path, place: str) -> None:
+    publish_seed(bucket, tmp_path, 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"^directory='.*copy': cannot be written: "):
+        run(bucket, "download", str(tmp_path / place))
 
 
 @pytest.mark.parametrize("version", ["", "abcdef", "../..", "zzzzzz", "abc"])
