@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from components.errors import StorageError, UsageError
 from components.storage.gcs_answers import check_answer
-from components.storage.timed_http import TimedAdapter
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
 EMULATOR_OPT_IN = "STORAGE_EMULATOR_ALLOW_REMOTE"
@@ -66,6 +65,8 @@ def _session(credentials: Any) -> Any:
     import requests
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession, Request
+
+    from components.storage.timed_http import TimedAdapter
 
     refreshing = requests.Session()
     refreshing.mount("https://", TimedAdapter(max_retries=3))

@@ -6,7 +6,7 @@ Whatever is set here stands in compiled YAML, in `docker inspect` and on the pla
 import re
 from collections.abc import Mapping
 
-from components.storage.gcs import EMULATOR, EMULATOR_OPT_IN
+from components.storage.gcs_client import EMULATOR, EMULATOR_OPT_IN
 from components.storage.opening import DEADLINE_VARIABLE
 
 _ADDRESS = (
