@@ -1,6 +1,7 @@
 """Who may import whom, and what an import may cost. The rules are those of docs/development.md."""
 
 import ast
+import functools
 import gc
 import graphlib
 import importlib
@@ -35,6 +36,7 @@ def imported(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Everything the module imports, wherever in it."""
     return {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported(node)}

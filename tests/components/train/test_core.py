@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
 
 from components.dataset import Dataset
 from components.errors import DataError, UsageError
@@ -47,6 +49,31 @@ def test_what_is_called_validation_is_scored_on_the_validation_rows(
     assert said == pytest.approx(right.mean(), abs=1e-4)
     last_epoch = (model_dir.parent / "curves.html").read_text(encoding="utf-8").rpartition("<tr>")[2]
     assert f"{right.mean():.4f}" in last_epoch
+
+
+def test_the_curves_can_be_read_by_tensorboard(train_model: TrainModel) -> None:
+    model_dir = train_model(epochs=2)
+    [path] = (model_dir.parent / "events").iterdir()
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    curves = {
+        (value.tag, event.step): tf.make_ndarray(value.tensor).item()
+        for event in map(event_pb2.Event.FromString, records)
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "scalars"
+    }
+    provenance = serving.read_provenance(str(model_dir))
+    for tag in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+        assert {step for name, step in curves if name == tag} == {1, 2}
+    assert curves["accuracy", 2] == pytest.approx(provenance["training_accuracy"])
+    assert curves["validation_accuracy", 2] == pytest.approx(provenance["validation_accuracy"])
+    assert curves["loss", 2] < curves["loss", 1]
+
+
+def test_what_is_served_is_float32_whatever_it_was_trained_in(
+    train_model: TrainModel, model_dir: Path
+) -> None:
+    graphs = [path / "saved_model.pb" for path in (model_dir, train_model(precision="mixed_bfloat16"))]
+    assert graphs[0].read_bytes() == graphs[1].read_bytes()
 
 
 def test_same_parameters_give_the_same_bytes(train_model: TrainModel) -> None:

@@ -143,6 +143,24 @@ def test_half_precision_learns_and_keeps_float32_weights(precision: str, rows: A
     assert {weights.dtype for weights in model.get_weights()} == {np.dtype("float32")}
 
 
+@pytest.mark.parametrize(
+    ("precision", "scales"), [("float32", False), ("mixed_bfloat16", False), ("mixed_float16", True)]
+)
+def test_only_float16_has_its_loss_scaled(precision: str, scales: bool, rows: Any) -> None:
+    """Its smallest gradients would become 0; the others have float32's exponents."""
+    trainer = trainer_for(untrained("functional", [8], precision=precision), rows)
+    assert isinstance(trainer.optimizer, keras.optimizers.LossScaleOptimizer) is scales
+
+
+def test_rows_stay_on_the_device_up_to_resident_bytes(rows: Any) -> None:
+    images, labels = rows
+    on_device = loop.fitting_rows(images, labels, images.nbytes)
+    assert on_device is not None
+    np.testing.assert_array_equal(on_device[0], images)
+    np.testing.assert_array_equal(on_device[1], labels)
+    assert loop.fitting_rows(images, labels, images.nbytes - 1) is None
+
+
 def test_scores_are_keras_evaluates(rows: Any) -> None:
     model = untrained("functional", [16], seed=0)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"])

@@ -3,7 +3,7 @@ import pytest
 
 from components.errors import UsageError
 from components.train import models
-from components.train.settings import NOTEBOOK_HIDDEN_UNITS, Settings
+from components.train.settings import NOTEBOOK_HIDDEN_UNITS, PRECISIONS, Settings
 from tests.conftest import untrained
 
 PARAMETERS = {
@@ -29,6 +29,16 @@ def test_same_layers_and_seed_give_the_same_outputs_in_every_style() -> None:
     for other in outputs[1:]:
         np.testing.assert_array_equal(outputs[0], other)
     assert outputs[0].shape == (50, 10)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("model_style", PARAMETERS)
+def test_hidden_layers_compute_in_the_precision_that_is_asked_for(model_style: str, precision: str) -> None:
+    """The head stays in float32, and so do all weights."""
+    *hidden, head = untrained(model_style, [8, 4], precision=precision).layers[-3:]
+    assert [layer.compute_dtype for layer in hidden] == [precision.removeprefix("mixed_")] * 2
+    assert head.compute_dtype == "float32"
+    assert {layer.variable_dtype for layer in (*hidden, head)} == {"float32"}
 
 
 def test_another_seed_gives_other_weights() -> None:
