@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,17 @@ def pass_saver_in_a_list(meta_graph: Any) -> None:
 
 def own_saver_node(meta_graph: Any) -> None:
     meta_graph.saver_def.restore_op_name = "StatefulPartitionedCall"
+
+
+def restore_by_another_function(meta_graph: Any) -> None:
+    name = meta_graph.saver_def.restore_op_name
+    node = next(node for node in meta_graph.graph_def.node if node.name == name)
+    node.attr["f"].func.name = function(meta_graph, "__inference_serve").signature.name
+
+
+def call_saver_beside_the_saver(meta_graph: Any) -> None:
+    node = meta_graph.graph_def.node.add(name="x", op="StatefulPartitionedCall")
+    node.attr["f"].func.name = function(meta_graph, "__inference__traced_save").signature.name
 
 
 def initialise_by_saving(meta_graph: Any) -> None:
@@ -210,6 +222,8 @@ def value_of_a_registered_class(meta_graph: Any) -> None:
         (call_saver_in_function, "a call to its checkpoint functions"),
         (pass_saver_in_a_list, "a call to its checkpoint functions"),
         (own_saver_node, "a saver of its own|a call to its checkpoint"),
+        (restore_by_another_function, "a saver of its own"),
+        (call_saver_beside_the_saver, "a call to its checkpoint functions"),
         (initialise_by_saving, "a signature that saves"),
         (lambda m: m.object_graph_def.nodes.add().resource.SetInParent(), "an object of kind resource"),
         (lambda m: m.object_graph_def.nodes.add().asset.SetInParent(), "an object of kind asset"),
@@ -219,6 +233,19 @@ def value_of_a_registered_class(meta_graph: Any) -> None:
         ),
         (lambda m: m.collection_def["table_initializer"].SetInParent(), "collection 'table_initializer'"),
         (lambda m: m.asset_file_def.add(filename="x"), "asset files"),
+        (lambda m: m.graph_def.library.gradient.add(), "gradients of its own"),
+        (
+            lambda m: setattr(m.object_graph_def.nodes[0], "registered_name", "x"),
+            "saves or restores itself",
+        ),
+        (
+            lambda m: setattr(m.object_graph_def.nodes[0], "registered_saver", "x"),
+            "saves or restores itself",
+        ),
+        (
+            lambda m: setattr(m.object_graph_def.nodes[0].user_object, "identifier", "_tf_keras_layer"),
+            "a Keras object",
+        ),
     ],
 )
 def test_what_a_classifier_does_not_have_is_found(
@@ -244,6 +271,12 @@ def test_what_is_not_a_graph_is_refused(plain: Path, tmp_path: Path) -> None:
         check_graph(model_dir)
     (model_dir / "saved_model.pb").write_bytes(b"")
     with pytest.raises(DataError, match="has 0 graphs"):
+        check_graph(model_dir)
+    (model_dir / "saved_model.pb").write_bytes((plain / "saved_model.pb").read_bytes() * 2)
+    with pytest.raises(DataError, match="has 2 graphs"):  # of which a loader might take the other
+        check_graph(model_dir)
+    os.truncate(model_dir / "saved_model.pb", (64 << 20) + 1)
+    with pytest.raises(DataError, match="larger than 67108864 bytes"):
         check_graph(model_dir)
     (model_dir / "saved_model.pb").unlink()
     with pytest.raises(DataError, match=r"cannot read saved_model\.pb"):

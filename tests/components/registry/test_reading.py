@@ -209,6 +209,14 @@ def test_a_pointer_that_is_not_one_is_refused_and_kept(
     assert contents(bucket) == before
 
 
+def test_a_champion_that_is_not_there_is_an_error_and_not_none(bucket: Bucket, model_dir: Path) -> None:
+    """Taken for none, the next challenger would be blessed without a contest."""
+    version = publish(bucket, model_dir, {}, 0).version
+    (Path(bucket.uri) / "versions" / version / "manifest.json").unlink()
+    with pytest.raises(DataError, match=rf"champion\.json: names version {version}, which has no versions/"):
+        read_champion(bucket)
+
+
 def test_a_damaged_version_is_not_promoted_again(bucket: Bucket, tmp_path: Path) -> None:
     first = publish_seed(bucket, tmp_path, 1)
     publish_seed(bucket, tmp_path, 2)

@@ -122,6 +122,25 @@ def test_saving_is_due_by_what_it_costs(checkpoints: Checkpoints, tmp_path: Path
     assert loaded_step(checkpoints) == 1
 
 
+def test_saving_costs_one_percent_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only saving moves: a save takes a second, so the next is due 100 seconds later."""
+    now = [0.0]
+
+    def captured(step: int) -> Checkpoint:
+        now[0] += 1
+        return checkpoint(step)
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(str(tmp_path), RUN)
+    checkpoints.save_if_due(lambda: captured(1))
+    now[0] += 99
+    checkpoints.save_if_due(lambda: captured(2))
+    assert loaded_step(checkpoints) == 1
+    now[0] += 1
+    checkpoints.save_if_due(lambda: captured(3))
+    assert loaded_step(checkpoints) == 3
+
+
 def test_a_runs_fingerprint_is_of_facts_and_sources(tmp_path: Path) -> None:
     source = tmp_path / "loop.py"
     source.write_text("one", encoding="utf-8")
