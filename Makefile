@@ -21,6 +21,8 @@ unexport $(filter-out GIT_CONFIG_%,$(filter GIT_%,$(.VARIABLES)))
 # Two packages come as sources only: what builds them is locked with hashes too.
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
 	--build-constraints requirements/build.txt --requirement
+# The checkout itself, as it stands: `mnist-pipeline` in .venv/bin. Built with the setuptools that is there already.
+INSTALL_PROJECT := $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
 
@@ -85,7 +87,7 @@ golden: $(VENV)/dev  ## Write the compiled pipelines that the tests compare with
 	python -m tests.golden
 
 clean:  ## Remove .venv and output
-	rm -rf $(VENV) output
+	rm -rf $(VENV) output *.egg-info
 
 $(VENV)/uv: requirements/uv.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12), (3, 13)})' || \
@@ -94,8 +96,9 @@ $(VENV)/uv: requirements/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --requirement $<
 	@touch $@
 
-$(VENV)/local: requirements/local.txt $(VENV)/uv
+$(VENV)/local: requirements/local.txt pyproject.toml $(VENV)/uv
 	$(INSTALL) $<
+	$(INSTALL_PROJECT)
 	@touch $@
 
 $(VENV)/submit: requirements/submit.txt $(VENV)/local

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from components import revision
 from components.errors import StorageError, UsageError
 from pipeline.images import references
+from pipeline.version import VERSION
 
 VARIANTS = ("cpu", "gpu")
 SIGNING_LOCK = "sign"
@@ -51,7 +51,7 @@ def _build_arguments(component: str, reference: str, tf_variant: str, signing: b
     build_arguments = {
         "TF_VARIANT": tf_variant,
         "SIGNING_LOCK": SIGNING_LOCK if signing else "",
-        "VERSION": project_version(),
+        "VERSION": VERSION,
         "REVISION": revision.of_checkout(references.CHECKOUT) or revision.UNKNOWN,
         "CODE_SHA256": references.code_sha256(component),
     }
@@ -60,15 +60,6 @@ def _build_arguments(component: str, reference: str, tf_variant: str, signing: b
     if authorities := _certificate_authorities():
         yield from ("--secret", f"id=ca,src={authorities}")
     yield "."
-
-
-def project_version() -> str:
-    """Returns the version in pyproject.toml, which the images carry as a label."""
-    return str(
-        tomllib.loads((references.CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-            "version"
-        ]
-    )
 
 
 def _certificate_authorities() -> str:

@@ -43,7 +43,7 @@ def test_an_image_is_what_a_cluster_expects(built: dict[str, str], component: st
     name = references.repository(component)
     labels = {
         references.TITLE_LABEL: name,
-        references.VERSION_LABEL: build.project_version(),
+        references.VERSION_LABEL: VERSION,
         references.REVISION_LABEL: revision.of_checkout(references.CHECKOUT),
         references.CODE_LABEL: references.code_sha256(component),
     }

@@ -1,0 +1,3 @@
+"""The version of the whole project: `--version`, the installed package and the images' label say this one."""
+
+VERSION = "0.1.0"
