@@ -1,6 +1,7 @@
 """`mnist-pipeline`, or `python -m pipeline`: its commands. Heavy imports are where they are used."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,13 +15,15 @@ from pipeline.commands.run import run
 from pipeline.commands.runs import runs_app
 from pipeline.commands.schedule import schedule_app
 from pipeline.commands.submit import submit
+from pipeline.version import VERSION
+
+NAME = "mnist-pipeline"
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # half of the time that --help takes is importing rich
-    help="Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI.",
 )
 app.command()(run)
 app.command(name="compile")(compile_)
@@ -32,12 +35,28 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(schedule_app, name="schedule")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{NAME} {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Train, score and publish a digit classifier: locally, on Kubeflow Pipelines or on Vertex AI."""
+
+
 def main() -> None:
     """Runs a command; a PipelineError becomes one line and its exit code."""
     streams.prepare()
     try:
         try:
-            app()
+            app(prog_name=NAME)  # `python -m pipeline` too: completion goes by the name
         finally:
             sys.stdout.flush()  # here, where that it is full can still be said
     except streams.ReaderGoneError as gone:

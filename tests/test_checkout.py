@@ -16,7 +16,8 @@ ODD = """a b'c"d;e`f&(g)*"""
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """The Makefile in a folder with everything installed, where `python` says what it was called with."""
-    (tmp_path / "Makefile").write_bytes((CHECKOUT / "Makefile").read_bytes())
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((CHECKOUT / name).read_bytes())
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / "requirements").mkdir()
     for name in ("uv", "local", "submit", "dev"):

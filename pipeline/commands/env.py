@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from components.errors import PipelineError, UsageError
+from pipeline.commands import options
 
 env_app = typer.Typer(no_args_is_help=True, help="Where runs can go: list the environments, check one.")
 
@@ -23,7 +24,7 @@ def env_list() -> None:
 
 @env_app.command(name="check")
 def env_check(
-    name: Annotated[str, typer.Argument(help="An environment.")],
+    name: Annotated[str, typer.Argument(help="An environment.", autocompletion=options.environment_names)],
     connect: Annotated[
         bool, typer.Option("--connect", help="Ask the platform too, changing nothing.")
     ] = False,

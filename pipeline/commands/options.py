@@ -15,9 +15,38 @@ if TYPE_CHECKING:
 
 DAY = 24 * 3600.0
 
+
+def environment_names(incomplete: str) -> list[str]:
+    """Returns the environments whose names begin so."""
+    from pipeline import environments
+
+    return [name for name in environments.names() if name.startswith(incomplete)]
+
+
+def schedule_names(incomplete: str) -> list[str]:
+    """Returns the schedules whose names begin so."""
+    from pipeline.schedules import files
+
+    return [name for name in files.names() if name.startswith(incomplete)]
+
+
+def parameter_names(incomplete: str) -> list[str]:
+    """Returns the pipeline's parameters whose names begin so, each with its `=`."""
+    from pipeline.dag import INPUTS
+
+    names = [f"{name}=" for kind in INPUTS for name in kind.names()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 Assignments = Annotated[
     list[str],
-    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a pipeline parameter; repeatable."),
+    typer.Option(
+        "-p",
+        "--parameter",
+        metavar="NAME=VALUE",
+        help="Set a pipeline parameter, of those that `params` lists; repeatable.",
+        autocompletion=parameter_names,
+    ),
 ]
 ParameterFiles = Annotated[
     list[Path], typer.Option("--parameters", metavar="FILE", help="YAML file of parameters; -p beats it.")
@@ -33,7 +62,15 @@ VerifyKey = Annotated[
         metavar="FILE", help="Public key (PEM) that signatures must verify with; the bucket's if not given."
     ),
 ]
-Env = Annotated[str, typer.Option("--env", metavar="NAME", help="An environment; `env list` names them.")]
+Env = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        help="An environment; `env list` names them.",
+        autocompletion=environment_names,
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show tasks as they change; exit by the end.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
 Retries = Annotated[

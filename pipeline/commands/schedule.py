@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 schedule_app = typer.Typer(no_args_is_help=True, help="Scheduled retraining, declared in pipeline/schedules.")
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these; all of the environment otherwise.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]…",
+        help="Only these; all of the environment otherwise.",
+        autocompletion=options.schedule_names,
+    ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A schedule.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A schedule.", autocompletion=options.schedule_names)
+]
 
 
 def _files(environment: "RemoteEnvironment", names: list[str] | None) -> "list[ScheduleFile]":

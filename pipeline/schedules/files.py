@@ -52,22 +52,26 @@ class ScheduleFile(BaseModel):
         return parse(self.cron, where=f"{self.path}: cron", allow_frequent=self.allow_frequent)
 
 
+def names(files_dir: Path = FILES_DIR) -> list[str]:
+    """Returns the names of the schedules that have a file."""
+    return sorted(path.stem for path in files_dir.glob("*.yaml"))
+
+
 def load_all(files_dir: Path = FILES_DIR) -> dict[str, ScheduleFile]:
     """Reads every schedule file, by name.
 
     Raises:
       UsageError: every wrong key of the first wrong file, in one line.
     """
-    return {path.stem: load(path) for path in sorted(files_dir.glob("*.yaml"))}
+    return {name: load(files_dir / f"{name}.yaml") for name in names(files_dir)}
 
 
 def named(name: str, files_dir: Path = FILES_DIR) -> ScheduleFile:
     """Reads the schedule file of that name."""
-    path = files_dir / f"{name}.yaml"
-    known = sorted(path.stem for path in files_dir.glob("*.yaml"))
+    known = names(files_dir)
     if name not in known:
         raise UsageError(f"{name}: no such schedule in {files_dir}; known: {', '.join(known) or 'none'}")
-    return load(path)
+    return load(files_dir / f"{name}.yaml")
 
 
 def load(path: Path) -> ScheduleFile:

@@ -15,6 +15,7 @@ import yaml
 from components import revision
 from pipeline.images import build, inventory, references
 from pipeline.local import containers, docker_runner
+from pipeline.version import VERSION
 
 pytestmark = pytest.mark.containers
 every_component = pytest.mark.parametrize("component", references.COMPONENTS)
