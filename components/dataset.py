@@ -34,6 +34,23 @@ Labels = NDArray[np.uint8]
 RawImages = NDArray[np.uint8]
 
 
+class Slice(TypedDict):
+    """Where some of the rows came from, and which test rows are theirs.
+
+    `test_rows` is [first, last) over test_images.npy; `dropped` counts rows that were kept out, by reason;
+    `drift` is the population stability index by feature, against the base dataset's rows.
+    """
+
+    name: str
+    synthetic: bool
+    train_rows: int
+    validation_rows: int
+    test_rows: list[int]
+    dropped: dict[str, int]
+    drift: dict[str, float]
+    findings: list[str]
+
+
 class Facts(TypedDict):
     """What dataset.json says. Row ranges are [first, last), over images.npy."""
 
@@ -49,6 +66,7 @@ class Facts(TypedDict):
     test_class_counts: list[int]
     duplicates: int
     augment_factor: NotRequired[int]  # how often each training row is there; absent for once
+    slices: NotRequired[list[Slice]]  # absent where all rows are the base dataset's
     fingerprint: str
 
 
@@ -108,6 +126,10 @@ class Dataset:
         """Returns raw images uint8 [M, 28, 28] and labels uint8 [M]; for evaluate only."""
         return self._test_images, self._test_labels
 
+    def test_slices(self) -> dict[str, slice]:
+        """Returns which test rows came from where; {} where all are the base dataset's."""
+        return {each["name"]: slice(*each["test_rows"]) for each in self.facts.get("slices", [])}
+
     def verify(self) -> None:
         """Reads every byte and compares with the fingerprint.
 
@@ -140,6 +162,7 @@ def write(
     test_images: RawImages,
     test_labels: Labels,
     duplicates: int,
+    slices: list[Slice] | None = None,
 ) -> Facts:
     """Writes a dataset artifact; the same arguments give the same bytes.
 
@@ -156,6 +179,7 @@ def write(
       test_images: raw uint8 [M, 28, 28].
       test_labels: uint8 [M] in 0..9.
       duplicates: test images that are also among the training images.
+      slices: where the rows came from, if not all from the base dataset.
 
     Raises:
       StorageError: the directory cannot be written to. No dataset.json is left in it.
@@ -177,6 +201,8 @@ def write(
     )
     if augment_factor > 1:
         facts["augment_factor"] = augment_factor
+    if slices:
+        facts["slices"] = slices
     directory = Path(directory)
     digest = _Fingerprint(facts)
     try:

@@ -1,14 +1,15 @@
 """The pipeline: ingest, train, evaluate, export, and what goes before and after them.
 
-    ingest ──► lookup ──(changed?)──► train ──► evaluate ──(blessed?)──► export      then, in any case, notify
+    scan ──► ingest ──► lookup ──(worth it?)──► train ──► evaluate ──(blessed?)──► export      then notify
 
-1. ingest    fetches and verifies the dataset and normalises it.
-2. lookup    ends the run here if `skip_unchanged` and the same has been published already.
-3. train     trains one of the notebook's four model styles and writes a SavedModel.
-4. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
-5. export    publishes it to the bucket; runs only if evaluate blessed it.
+1. scan      looks which labelled batches came since; a cached ingest is of exactly these.
+2. ingest    fetches and verifies the dataset and the batches, and normalises them.
+3. lookup    ends the run here if there is nothing to train, by what was published and by the policy.
+4. train     trains one of the notebook's four model styles and writes a SavedModel.
+5. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
+6. export    publishes it to the bucket; runs only if evaluate blessed it.
    export-2  is export in evaluate's image; runs only if another champion came first: evaluates against that.
-6. notify    says how the run ended, on success and failure alike.
+7. notify    says how the run ended, on success and failure alike.
 """
 
 import functools
@@ -27,6 +28,8 @@ from components.lookup import settings as lookup_settings
 from components.lookup.component import lookup
 from components.notify import settings as notify_settings
 from components.notify.component import notify
+from components.scan import settings as scan_settings
+from components.scan.component import scan
 from components.train import settings as train_settings
 from components.train.component import train
 from pipeline.compile.nodes import Resources
@@ -34,6 +37,7 @@ from pipeline.inputs import Inputs, Kind, takes
 
 # A time limit is for what hangs: many times what the defaults take; who has more to do asks for more.
 RESOURCES = {
+    "scan": Resources(cpu="500m", memory="256M", time_limit="15m"),
     "ingest": Resources(cpu="1", memory="2G", time_limit="1h"),
     "lookup": Resources(cpu="500m", memory="512M", time_limit="15m"),
     "train": Resources(cpu="2", memory="4G", time_limit="6h"),
@@ -59,6 +63,7 @@ LOCAL_CHECKPOINTS = "output/checkpoints"
 
 INPUTS: tuple[Kind, ...] = (
     export_settings.Settings,
+    scan_settings.Settings,
     ingest_settings.Settings,
     train_settings.Settings,
     train_settings.Execution,
@@ -103,10 +108,17 @@ def mnist_pipeline(place: Place = anywhere) -> Any:
         bucket = inputs.of(export_settings.Settings)
         notified = configured(notify(**inputs.of(notify_settings.Settings)))
         with dsl.ExitHandler(notified, name="run"):
-            ingested = configured(ingest(**inputs.of(ingest_settings.Settings)), cache=True)
+            scanned = configured(scan(**inputs.of(scan_settings.Settings)))
+            ingested = configured(
+                ingest(
+                    batches_digest=scanned.outputs["Output"],
+                    **inputs.of(ingest_settings.Settings, scan_settings.Settings),
+                ),
+                cache=True,
+            )
             looked_up = configured(
                 lookup(
-                    dataset_fingerprint=ingested.outputs["Output"],
+                    news=ingested.outputs["news"],
                     **bucket,
                     **inputs.of(lookup_settings.Settings, train_settings.Settings),
                 )

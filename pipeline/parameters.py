@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UsageError
-from components.ingest import settings as ingest_settings
-from components.train import settings as train_settings
 from pipeline import yaml_mapping
 
 COMMAND_LINE = "-p"
@@ -86,8 +84,6 @@ def check(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     try:
         for kind in INPUTS:
             kind.among(values)
-        train = train_settings.Settings.among(values)
-        train.check_rows(ingest_settings.Settings.among(values).training_rows)
     except UsageError as error:
         field = str(error).partition("=")[0].partition(":")[0]
         raise UsageError(f"{error} (from {sources.get(field, 'the default')})") from None

@@ -64,8 +64,14 @@ def rooms(path: Path) -> tuple[str, ...]:
 BELOW = {
     "components.storage": (),
     "components.model": (),
+    "components.batches": ("components.storage", "components.model"),
     "components.registry": ("components.storage", "components.model"),
-    "components.judging": ("components.storage", "components.model", "components.registry"),
+    "components.judging": (
+        "components.storage",
+        "components.model",
+        "components.batches",
+        "components.registry",
+    ),
 }
 KNOWN_TO_ALL = {
     f"components.{path.stem}" for path in (CHECKOUT / "components").glob("*.py") if path.stem != "__init__"

@@ -16,6 +16,8 @@ def evaluate(
     min_accuracy: float,
     min_digit_recall: float,
     min_improvement: float,
+    max_p_value: float,
+    max_slice_loss: float,
 ) -> bool:
     """Scores a model and the bucket's champion on every test row and decides whether it may be published.
 

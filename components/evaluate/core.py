@@ -33,7 +33,9 @@ def evaluate(
       DataError: the model was trained on another dataset, or a model or the dataset is damaged.
       StorageError: the bucket cannot be read. An unreadable champion is never taken for none.
     """
-    evaluation = contest.hold(Dataset.open(dataset_dir), model_dir, open_bucket(bucket_uri), thresholds)
-    Path(report_path).write_text(report.to_html(evaluation), encoding="utf-8")
+    dataset = Dataset.open(dataset_dir)
+    evaluation = contest.hold(dataset, model_dir, open_bucket(bucket_uri), thresholds)
+    page = report.to_html(evaluation, dataset.facts.get("slices", [])[1:])
+    Path(report_path).write_text(page, encoding="utf-8")
     write(evaluation, evaluation_dir)
     return evaluation

@@ -20,6 +20,7 @@ def provenance(model_dir: str | Path, verdict: Verdict) -> dict[str, Any]:
         "image": os.environ.get(revision.IMAGE_VARIABLE),
         "dataset_fingerprint": verdict.facts.get("dataset_fingerprint"),
         "parameters": read_provenance(str(model_dir)) if has_parameters else {},
+        "data": verdict.facts.get("data"),
         "metrics": {name: verdict.facts[name] for name in _METRICS if name in verdict.facts},
         "parent": verdict.champion,
     }

@@ -8,8 +8,6 @@ from components.parameters import Flag, Number, OneOf, Parameters, Text, WholeNu
 from components.storage import uri
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist")
-TRAIN_ROWS = 60_000
-TEST_ROWS = 10_000
 MIRROR_FORMS = "empty, a directory, gs://bucket/prefix or http(s)://host/base"
 
 
@@ -53,7 +51,7 @@ class Settings(Parameters):
         Number(1, 65_535), "What pixels 0..255 are divided by; the notebook has 225.", 255.0
     )
     validation_rows: int = parameter(
-        WholeNumber(1, TRAIN_ROWS - 1), "The last training rows, scored after every epoch.", 10_000
+        WholeNumber(1, 1_000_000_000), "The last training rows, scored after every epoch.", 10_000
     )
     holdout: bool = parameter(
         Flag(),
@@ -66,18 +64,8 @@ class Settings(Parameters):
         "rotated by up to 10 degrees; validation and test rows are never augmented.",
         1,
     )
-    data_version: str = parameter(
-        Text("text"),
-        "Your name for what the data source holds now; a new one makes a cached ingest run again.",
-        "",
+    max_drift: float = parameter(
+        Number(0, 1_000_000),
+        "Refuse a batch whose population stability index is above this; 0 to report it only.",
+        0.0,
     )
-
-    @property
-    def distinct_training_rows(self) -> int:
-        """How many different rows train fits on."""
-        return TRAIN_ROWS - self.validation_rows if self.holdout else TRAIN_ROWS
-
-    @property
-    def training_rows(self) -> int:
-        """How many rows train fits on, copies included."""
-        return self.augment_factor * self.distinct_training_rows

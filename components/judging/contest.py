@@ -5,6 +5,7 @@ evaluate holds it before publishing; export holds it once more if another champi
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from components.dataset import Dataset
 from components.errors import DataError
-from components.judging import gate
-from components.judging.evaluation import Evaluation, Rival, reason
+from components.judging import gate, lineage
+from components.judging.evaluation import Evaluation, Rival, SliceScore, reason
 from components.judging.scores import predicted_digits, score
 from components.judging.thresholds import Thresholds
 from components.model import serving
@@ -42,9 +43,11 @@ def hold(dataset: Dataset, model_dir: str, bucket: Bucket, thresholds: Threshold
     probabilities, theirs = _predictions(model_dir, current, unchanged, bucket, images)
     scores = score(probabilities, labels)
     print(f"challenger: accuracy {scores.accuracy:.4f} on {scores.rows} test rows", flush=True)
-    champion = _rival(current, theirs, labels, predicted_digits(probabilities) == labels) if current else None
+    right, slices = predicted_digits(probabilities) == labels, dataset.test_slices()
+    champion = _rival(current, theirs, labels, slices, right) if current else None
     print(f"champion: {_described(champion, bucket)}", flush=True)
-    rules = gate.rules(scores, champion.scores if champion else None, thresholds)
+    rules = gate.rules(scores, champion.match if champion else None, thresholds)
+    data = lineage.data_facts(dataset)
     evaluation = Evaluation(
         scores=scores,
         champion=champion,
@@ -57,6 +60,9 @@ def hold(dataset: Dataset, model_dir: str, bucket: Bucket, thresholds: Threshold
         dataset_fingerprint=dataset.fingerprint,
         validation_overlaps_training=not dataset.facts["holdout"],
         pointer_generation=current.generation if current else 0,
+        slices=_slice_scores(slices, right, champion),
+        data=data,
+        judged_before=lineage.judged_on(bucket, data["test_sha256"]),
     )
     print(f"gate: {evaluation.reason}", flush=True)
     return evaluation
@@ -93,10 +99,27 @@ def _rival(
     champion: reading.Champion,
     probabilities: NDArray[np.float32],
     labels: NDArray[np.uint8],
+    slices: Mapping[str, slice],
     challenger_right: NDArray[np.bool_],
 ) -> Rival:
-    comparison = gate.compare(challenger_right, predicted_digits(probabilities) == labels)
-    return Rival(champion.version, score(probabilities, labels), comparison)
+    right = predicted_digits(probabilities) == labels
+    match = gate.Match(
+        champion=score(probabilities, labels),
+        comparison=gate.compare(challenger_right, right),
+        parts=gate.parts_of(labels, slices, challenger_right, right),
+    )
+    return Rival(champion.version, match)
+
+
+def _slice_scores(
+    slices: Mapping[str, slice], right: NDArray[np.bool_], champion: Rival | None
+) -> list[SliceScore]:
+    theirs = {part.name: part.champion_accuracy for part in champion.match.parts} if champion else {}
+    return [
+        SliceScore(name, len(right[rows]), float(right[rows].mean()), theirs.get(f"slice {name}"))
+        for name, rows in slices.items()
+        if len(right[rows])
+    ]
 
 
 def _described(champion: Rival | None, bucket: Bucket) -> str:

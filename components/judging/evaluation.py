@@ -15,12 +15,31 @@ class Rival:
 
     Attributes:
       version: of the champion in its bucket.
-      comparison: row by row, challenger against champion.
+      match: challenger against champion, row by row, digit by digit, slice by slice.
     """
 
     version: str
-    scores: Scores
-    comparison: gate.Comparison
+    match: gate.Match
+
+    @property
+    def scores(self) -> Scores:
+        """The champion's."""
+        return self.match.champion
+
+    @property
+    def comparison(self) -> gate.Comparison:
+        """Over all rows."""
+        return self.match.comparison
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceScore:
+    """The challenger on the test rows of one origin; the champion's accuracy is None where there is none."""
+
+    name: str
+    rows: int
+    accuracy: float
+    champion_accuracy: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +51,9 @@ class Evaluation:
       blessed: whether export may publish it.
       unchanged: whether it is, byte for byte, the champion already; then there is nothing to publish.
       pointer_generation: of the champion pointer when it was read, 0 where there was none.
+      slices: accuracy by where the test rows came from; empty where all came from one place.
+      data: what the model learned from, for whoever retrains; see `lineage.data_facts`.
+      judged_before: how many published models were judged on these very test rows.
     """
 
     scores: Scores
@@ -45,6 +67,9 @@ class Evaluation:
     dataset_fingerprint: str
     validation_overlaps_training: bool
     pointer_generation: int
+    slices: list[SliceScore]
+    data: dict[str, Any]
+    judged_before: int
 
     def metrics(self) -> dict[str, float]:
         """The figures that KFP and Vertex AI list and compare."""
@@ -74,7 +99,8 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
     facts: dict[str, Any] = dataclasses.asdict(evaluation)
     facts |= facts.pop("scores")
     if evaluation.champion:
-        facts["champion"] |= facts["champion"].pop("scores") | facts["champion"].pop("comparison")
+        match = facts["champion"].pop("match")
+        facts["champion"] |= match["champion"] | match["comparison"] | {"parts": match["parts"]}
     return facts
 
 

@@ -1,16 +1,20 @@
 """The KFP face of lookup."""
 
-from typing import List  # noqa: UP035  # KFP renders typing.List as LIST in every Python it supports
+from typing import Any, Dict, List  # noqa: UP035  # KFP renders these as STRUCT and LIST in every Python
 
 from kfp import dsl
 
 
 @dsl.component(base_image="mnist-pipeline/lookup", install_kfp_package=False)
 def lookup(
-    dataset_fingerprint: str,
+    news: Dict[str, Any],  # noqa: UP006
     bucket_uri: str,
     settings: dsl.OutputPath(dict),  # type: ignore[valid-type]  # KFP's way to return a dict beside the answer
     skip_unchanged: bool,
+    min_new_rows: int,
+    retrain_drift: float,
+    max_age_days: float,
+    min_hours_between: float,
     model_style: str,
     hidden_units: List[int],  # noqa: UP006
     epochs: int,
@@ -22,12 +26,12 @@ def lookup(
     """Says whether there is anything to train, and with which settings.
 
     Args:
-        dataset_fingerprint: Of the dataset artifact, from ingest.
+        news: What ingest tells of the data: its fingerprint, rows and batches.
         bucket_uri: Bucket that is searched; gs://bucket/prefix or a directory.
         settings: Train's parameters, checked and written out, for train to take whole.
 
     Returns:
-        False if a model of this data, this code and these settings is published.
+        False if there is nothing to train, by the policy.
     """
     given = dict(locals())  # each parameter by its name
 
@@ -40,7 +44,7 @@ def lookup(
         return core.lookup(
             Settings.among(given),
             TrainSettings.among(given),
-            dataset_fingerprint=dataset_fingerprint,
+            news=news,
             bucket_uri=bucket_uri,
             settings_path=settings,
         )

@@ -15,9 +15,9 @@ from components.errors import UsageError
 
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
 # Tasks in another component's image: components too small for one of their own, and an export that evaluates.
-GUESTS = {"lookup": "export", "notify": "export", "export-2": "evaluate"}
+GUESTS = {"scan": "export", "lookup": "export", "notify": "export", "export-2": "evaluate"}
 TASKS = (*COMPONENTS, *GUESTS)
-WINGS = ("storage", "registry", "model", "judging")  # in every image; the Dockerfile's stage `shared`
+WINGS = ("storage", "registry", "model", "judging", "batches")  # in every image: the stage `shared`
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 TITLE_LABEL = "org.opencontainers.image.title"

@@ -33,7 +33,7 @@ def settings(component: str) -> list[Kind]:
     ]
 
 
-READ_BY_OTHERS = {"bucket_uri"}  # export's; lookup and evaluate take it too
+READ_BY_OTHERS = {"bucket_uri", "batches_uri"}  # export's and scan's; others take them too
 TAKES_WHOLE = {"train": train_settings.Settings}  # as one dict, from lookup, whose face takes them singly
 
 

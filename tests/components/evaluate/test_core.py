@@ -20,7 +20,7 @@ from tests.conftest import TrainModel
 def evaluate(dataset_dir: str, tmp_path: Path) -> Any:
     def run(model_dir: Path, **changes: Any) -> Evaluation:
         places = {"dataset_dir": dataset_dir, "bucket_uri": str(tmp_path / "bucket")}
-        thresholds = {"min_accuracy": 0.5, "min_digit_recall": 0.0, "min_improvement": 0.0}
+        thresholds = Thresholds(min_accuracy=0.5, min_digit_recall=0.0).as_dict()
         return core.evaluate(
             Thresholds.among(thresholds | changes),
             model_dir=str(model_dir),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from components import dataset
-from components.dataset import Dataset, RawImages
-from components.ingest import augment, core
+from components.batches.labelled import Labelled
+from components.dataset import Dataset, Labels, RawImages
+from components.ingest import augment, core, layout
 from components.ingest.settings import Settings
 from components.model import contract
 from tests.conftest import FEW_ROWS, TRAINING_ROWS
@@ -19,25 +20,32 @@ def images_of(rows: int) -> RawImages:
     return np.repeat(values, contract.PIXELS).reshape(rows, *contract.IMAGE_SHAPE)
 
 
-def repeated(images: RawImages, train_rows: int, factor: int) -> RawImages:
-    return np.concatenate(list(augment.repeated_images(images, train_rows, factor)))
+def laid_out(images: RawImages, labels: Labels, *, holdout: bool = True) -> layout.Layout:
+    """The last 300 rows validate."""
+    return layout.lay_out(Labelled(images, labels), 300, holdout=holdout)
+
+
+def all_images(rows: layout.Layout, factor: int) -> RawImages:
+    return np.concatenate(list(rows.images(factor)))
 
 
 def test_a_factor_of_one_changes_nothing() -> None:
     images, labels = images_of(1_300), np.arange(1_300).astype(np.uint8)
-    np.testing.assert_array_equal(repeated(images, 1_000, 1), images)
-    np.testing.assert_array_equal(augment.repeated_labels(labels, 1_000, 1), labels)
+    rows = laid_out(images, labels)
+    np.testing.assert_array_equal(all_images(rows, 1), images)
+    np.testing.assert_array_equal(rows.labels(1), labels)
 
 
 @pytest.mark.parametrize("train_rows", [1_000, 1_300], ids=["holdout", "overlap"])
 def test_copies_of_the_training_rows_come_first_and_no_validation_row_is_among_them(train_rows: int) -> None:
     images, labels = images_of(1_300), (np.arange(1_300) % 10).astype(np.uint8)
-    rows = repeated(images, train_rows, 3)
+    plan = laid_out(images, labels, holdout=train_rows == 1_000)
+    rows = all_images(plan, 3)
     copied = np.tile(images[:train_rows, 0, 0], 2)
     np.testing.assert_array_equal(rows[:-1_300].max(axis=(1, 2)), copied)
     np.testing.assert_array_equal(rows[-1_300:], images)
     expected = np.concatenate([np.tile(labels[:train_rows], 2), labels])
-    np.testing.assert_array_equal(augment.repeated_labels(labels, train_rows, 3), expected)
+    np.testing.assert_array_equal(plan.labels(3), expected)
 
 
 def test_how_an_image_is_moved_is_a_function_of_row_and_copy() -> None:
@@ -73,6 +81,7 @@ def test_moves_are_small() -> None:
 def test_the_memory_to_write_does_not_grow_with_the_factor(tmp_path: Path) -> None:
     def peak(factor: int) -> int:
         images, labels = images_of(1_000), (np.arange(1_000) % 10).astype(np.uint8)
+        rows = layout.lay_out(Labelled(images, labels), 100, holdout=True)
         tracemalloc.start()
         dataset.write(
             tmp_path,
@@ -82,8 +91,8 @@ def test_the_memory_to_write_does_not_grow_with_the_factor(tmp_path: Path) -> No
             validation_rows=100,
             holdout=True,
             augment_factor=factor,
-            images=augment.repeated_images(images, 900, factor),
-            labels=augment.repeated_labels(labels, 900, factor),
+            images=rows.images(factor),
+            labels=rows.labels(factor),
             test_images=images,
             test_labels=labels,
             duplicates=0,

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ def run(data: dsl.Dataset, **change: object) -> object:
         "validation_rows": 10_000,
         "holdout": True,
         "augment_factor": 1,
-        "data_version": "2026-11",
+        "max_drift": 0.0,
+        "batches_uri": "",
+        "batches_digest": "",
     }
-    return ingest.python_func(**arguments | change, data=data)
+    news = str(Path(data.path).with_name("news"))
+    return ingest.python_func(**arguments | change, data=data, news=news)
 
 
 def test_the_face_writes_the_artifact_and_its_metadata(tmp_path: Path) -> None:
@@ -33,6 +37,17 @@ def test_the_face_writes_the_artifact_and_its_metadata(tmp_path: Path) -> None:
         "validation_rows": 10_000,
         "test_rows": 10_000,
         "duplicates": 0,
+        "batches": 0,
+    }
+
+
+def test_what_is_new_is_told_to_lookup(tmp_path: Path) -> None:
+    data = dsl.Dataset(uri=str(tmp_path / "data"))
+    fingerprint = run(data)
+    assert json.loads((tmp_path / "news").read_text()) == {
+        "fingerprint": fingerprint,
+        "train_rows": 50_000,
+        "batches": {},
     }
 
 

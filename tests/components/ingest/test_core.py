@@ -131,9 +131,10 @@ def test_a_mirror_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ingest(tmp_path / "data", mirror=str(mirror))
 
 
-def test_parameters_are_checked_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="validation_rows"):
-        ingest(tmp_path / "data", mirror="/no/such/mirror", validation_rows=60_000)
+def test_more_validation_rows_than_there_are_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="validation_rows=60000: must be from 1 to 59999, for mnist has"):
+        ingest(tmp_path / "data", validation_rows=60_000)
+    assert not (tmp_path / "data").exists()
 
 
 def test_neither_tensorflow_nor_kfp_is_imported_and_home_stays_clean(tmp_path: Path) -> None:
@@ -152,3 +153,15 @@ def test_neither_tensorflow_nor_kfp_is_imported_and_home_stays_clean(tmp_path: P
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_images_in_both_splits_are_counted_exactly() -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (300, 28, 28), np.uint8)
+    test_images = random.integers(0, 256, (100, 28, 28), np.uint8)
+    assert core.shared_images(images, test_images) == 0
+    test_images[[3, 50, 99]] = images[[7, 7, 299]]
+    almost = images[20].copy()
+    almost[27, 27] ^= 1
+    test_images[60] = almost
+    assert core.shared_images(images, test_images) == 3

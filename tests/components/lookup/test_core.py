@@ -41,7 +41,7 @@ def lookup(tmp_path: Path) -> Lookup:
         return core.lookup(
             Settings(skip_unchanged=skip_unchanged),
             dataclasses.replace(SETTINGS, **changes),
-            dataset_fingerprint=dataset_fingerprint,
+            news={"fingerprint": dataset_fingerprint, "train_rows": 50_000.0, "batches": {}},
             bucket_uri=str(bucket_uri),
             settings_path=str(tmp_path / "settings"),
         )
@@ -131,10 +131,10 @@ def test_a_bucket_that_does_not_answer_is_an_error_not_an_answer(
 
 def test_the_face_hands_it_over(bucket_dir: Path, tmp_path: Path) -> None:
     answer = face.python_func(
-        dataset_fingerprint=FINGERPRINT,
+        news={"fingerprint": FINGERPRINT, "train_rows": 50_000.0, "batches": {}},
         bucket_uri=str(bucket_dir),
         settings=str(tmp_path / "settings"),
-        skip_unchanged=True,
+        **Settings(skip_unchanged=True).as_dict(),
         **SETTINGS.as_dict(),
     )
     assert answer is False

@@ -1,4 +1,4 @@
-"""The IDX format of the original archives: unpacked within a bound, checked, and viewed as arrays.
+"""The IDX format, as of the original archives: unpacked within a bound, checked, and viewed as arrays.
 
     labels = labels_from(unpack(path, labels_size(60_000)), 60_000, path.name)
 
@@ -50,63 +50,76 @@ def unpack(path: Path, size: int) -> bytes:
     return content
 
 
-def images_from(content: bytes, count: int, name: str) -> NDArray[np.uint8]:
+def images_in(content: bytes, name: str) -> NDArray[np.uint8]:
     """Views IDX content as raw images.
 
     Args:
-      content: an unpacked archive.
-      count: how many images it must hold.
+      content: unpacked.
       name: what to call it in an error.
 
     Returns:
-      uint8 [count, 28, 28], read-only.
+      uint8 [N, 28, 28], read-only; N is what the header says.
 
     Raises:
-      DataError: another magic, count, shape or size.
+      DataError: another magic, shape, or a size that does not fit the count.
     """
-    magic, found, height, width = _header(_IMAGES_HEADER, content, name)
-    _expect(name, "magic", f"0x{magic:08x}", f"0x{_IMAGES_MAGIC:08x}")
-    _expect(name, "images", found, count)
+    _, count, height, width = _header(_IMAGES_HEADER, content, name)
+    _expect_magic(content, _IMAGES_MAGIC, name)
     _expect(name, "image shape", (height, width), IMAGE_SHAPE)
     _expect(name, "size", f"{len(content)} bytes", f"{images_size(count)} bytes")
     return np.frombuffer(content, np.uint8, offset=_IMAGES_HEADER.size).reshape(count, *IMAGE_SHAPE)
 
 
-def labels_from(content: bytes, count: int, name: str) -> NDArray[np.uint8]:
+def labels_in(content: bytes, name: str) -> NDArray[np.uint8]:
     """Views IDX content as labels.
 
     Args:
-      content: an unpacked archive.
-      count: how many labels it must hold.
+      content: unpacked.
       name: what to call it in an error.
 
     Returns:
-      uint8 [count] in 0..9, every class present; read-only.
+      uint8 [N] in 0..9, read-only; N is what the header says.
 
     Raises:
-      DataError: another magic, count or size, a label out of range, or a class without a row.
+      DataError: another magic, a size that does not fit the count, or a label out of range.
     """
-    magic, found = _header(_LABELS_HEADER, content, name)
-    _expect(name, "magic", f"0x{magic:08x}", f"0x{_LABELS_MAGIC:08x}")
-    _expect(name, "labels", found, count)
+    _, count = _header(_LABELS_HEADER, content, name)
+    _expect_magic(content, _LABELS_MAGIC, name)
     _expect(name, "size", f"{len(content)} bytes", f"{labels_size(count)} bytes")
     labels = np.frombuffer(content, np.uint8, offset=_LABELS_HEADER.size)
     if count and labels.max() >= CLASSES:
         row = int(np.argmax(labels >= CLASSES))
         raise DataError(f"{name}: label {labels[row]} in row {row}, expected 0 to {CLASSES - 1}")
+    return labels
+
+
+def images_from(content: bytes, count: int, name: str) -> NDArray[np.uint8]:
+    """As `images_in`, of an archive that must hold `count` images."""
+    _, found, *_ = _header(_IMAGES_HEADER, content, name)
+    _expect_magic(content, _IMAGES_MAGIC, name)
+    _expect(name, "images", found, count)
+    return images_in(content, name)
+
+
+def labels_from(content: bytes, count: int, name: str) -> NDArray[np.uint8]:
+    """As `labels_in`, of an archive that must hold `count` labels and some of every class."""
+    _, found = _header(_LABELS_HEADER, content, name)
+    _expect_magic(content, _LABELS_MAGIC, name)
+    _expect(name, "labels", found, count)
+    labels = labels_in(content, name)
     absent = [digit for digit, rows in enumerate(class_counts(labels)) if not rows]
     if absent:
         raise DataError(f"{name}: no row of class {absent[0]}, expected all of 0 to {CLASSES - 1}")
     return labels
 
 
-def shared_images(images: NDArray[np.uint8], test_images: NDArray[np.uint8]) -> int:
-    """Counts the test images that are also, byte for byte, among the training images."""
-    width = PIXELS
-    content = images.tobytes()
-    known = {content[first : first + width] for first in range(0, len(content), width)}
-    content = test_images.tobytes()
-    return sum(content[first : first + width] in known for first in range(0, len(content), width))
+def holds_images(content: bytes) -> bool:
+    """Says whether IDX content is images, by its magic."""
+    return content[:4] == _IMAGES_MAGIC.to_bytes(4, "big")
+
+
+def _expect_magic(content: bytes, magic: int, name: str) -> None:
+    _expect(name, "magic", f"0x{int.from_bytes(content[:4], 'big'):08x}", f"0x{magic:08x}")
 
 
 def _header(header: struct.Struct, content: bytes, name: str) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.batches import idx
 from components.errors import DataError
-from components.ingest import idx
 
 IMAGES = struct.pack(">4I", 0x803, 3, 28, 28) + bytes(3 * 784)
 LABELS = struct.pack(">2I", 0x801, 12) + bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
@@ -95,15 +95,3 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     bomb = archive(tmp_path, gzip.compress(bytes(1 << 26)))
     with pytest.raises(DataError, match=r"labels\.gz: unpacks to more than 20 bytes"):
         idx.unpack(bomb, 20)
-
-
-def test_images_in_both_splits_are_counted_exactly() -> None:
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (300, 28, 28), np.uint8)
-    test_images = random.integers(0, 256, (100, 28, 28), np.uint8)
-    assert idx.shared_images(images, test_images) == 0
-    test_images[[3, 50, 99]] = images[[7, 7, 299]]
-    almost = images[20].copy()
-    almost[27, 27] ^= 1
-    test_images[60] = almost
-    assert idx.shared_images(images, test_images) == 3
