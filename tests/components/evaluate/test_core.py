@@ -20,7 +20,7 @@ from tests.conftest import TrainModel
 def evaluate(dataset_dir: str, tmp_path: Path) -> Any:
     def run(model_dir: Path, **changes: Any) -> Evaluation:
         places = {"dataset_dir": dataset_dir, "bucket_uri": str(tmp_path / "bucket")}
-        thresholds = Thresholds(min_accuracy=0.5, min_digit_recall=0.0).as_dict()
+        thresholds = Thresholds(min_accuracy=0.5, min_digit_recall=0.0, max_slice_loss=1.0).as_dict()
         return core.evaluate(
             Thresholds.among(thresholds | changes),
             model_dir=str(model_dir),
@@ -93,6 +93,27 @@ def test_a_better_challenger_beats_the_champion_and_a_worse_one_does_not(
 
     promote(model_dir, tmp_path / "bucket", evaluation.pointer_generation)
     assert not evaluate(worse).blessed
+
+
+def test_a_better_challenger_that_is_worse_at_some_digits_is_refused_and_they_are_named(
+    evaluate: Any, model_dir: Path, train_model: TrainModel, tmp_path: Path
+) -> None:
+    promote(train_model(epochs=1, seed=3), tmp_path / "bucket")
+    evaluation = evaluate(model_dir, max_slice_loss=0.0)
+    assert evaluation.scores.accuracy > evaluation.champion.scores.accuracy + 0.1
+    assert not evaluation.blessed
+    lost = [rule.text for rule in evaluation.rules if not rule.passed]
+    assert lost
+    assert all(text.startswith("digit ") and "(max_slice_loss" in text for text in lost)
+
+
+def test_each_look_at_the_same_test_rows_is_counted(
+    evaluate: Any, model_dir: Path, train_model: TrainModel, tmp_path: Path
+) -> None:
+    first = evaluate(train_model(epochs=1, seed=3))
+    assert first.judged_before == 0
+    publish(open_bucket(str(tmp_path / "bucket")), train_model(epochs=1, seed=3), {"data": first.data}, 0)
+    assert evaluate(model_dir).judged_before == 1
 
 
 def test_a_tampered_champion_is_an_error_not_a_win(evaluate: Any, model_dir: Path, tmp_path: Path) -> None:

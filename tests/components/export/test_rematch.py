@@ -33,7 +33,7 @@ class Run:
 
     def evaluate(self) -> None:
         evaluate_core.evaluate(
-            Thresholds(min_accuracy=0.1, min_digit_recall=0.0),
+            Thresholds(min_accuracy=0.1, min_digit_recall=0.0, max_slice_loss=1.0),
             dataset_dir=self.dataset_dir,
             model_dir=str(self.model_dir),
             report_path=str(self.directory / "report.html"),
