@@ -141,7 +141,9 @@ def test_an_unchanged_run_ends_before_training_and_says_so(home: Path) -> None:
 
 def test_a_better_model_replaces_the_champion_and_a_tie_does_not(home: Path) -> None:
     bucket = home / "output" / "bucket"
-    better = pipeline("--bucket", f"file://{bucket}", cwd=home, model_style="sequential_add", epochs=2, max_slice_loss=1.0)
+    better = pipeline(
+        "--bucket", f"file://{bucket}", cwd=home, model_style="sequential_add", epochs=2, max_slice_loss=1.0
+    )
     assert better.returncode == 0, better.stdout + better.stderr
     assert "blessed: beats the champion's accuracy" in better.stdout
     assert len(list((bucket / "versions").iterdir())) == 2
