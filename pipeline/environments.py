@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from components.errors import UsageError
 from components.storage import uri as bucket_uris
-from pipeline import yaml_mapping
+from pipeline import home, yaml_mapping
 from pipeline.compile import variables
 from pipeline.compile.nodes import KfpNodes, KubernetesName, Resources, SecretKey, VertexNodes
 from pipeline.images.references import TASKS
@@ -29,8 +29,9 @@ _SECRETS = ("token", "cookie", "dex_username", "dex_password")
 
 
 def _bucket_uri(value: str) -> str:
-    bucket_uris.parse(value)
-    return value
+    expanded = home.expanded(value)
+    bucket_uris.parse(expanded)
+    return expanded
 
 
 def _time_zone(value: str) -> str:
@@ -38,6 +39,7 @@ def _time_zone(value: str) -> str:
     return value
 
 
+LocalPath = Annotated[Path, AfterValidator(home.expanded)]
 BucketUri = Annotated[str, AfterValidator(_bucket_uri)]
 GcsUri = Annotated[str, matching(r"gs://[a-z0-9][a-z0-9._-]+(/[^\s?#]*)?", "gs://bucket/prefix")]
 HttpUrl = Annotated[
@@ -104,7 +106,7 @@ class LocalEnvironment(_Environment):
 
 class _RemoteEnvironment(_Environment):
     bucket_uri: GcsUri  # a directory would be one on a task's own disk
-    digests: Path
+    digests: LocalPath
     resources: dict[Task, Resources] = {}
     variables: Variables = {}
     time_zone: TimeZone
@@ -132,8 +134,8 @@ class KfpEnvironment(_RemoteEnvironment):
     target: Literal["kfp"]
     host: HttpUrl
     auth: Literal["none", "bearer", "service-account", "dex"]
-    token_path: Path | None = None
-    ca_cert_path: Path | None = None
+    token_path: LocalPath | None = None
+    ca_cert_path: LocalPath | None = None
     namespace: KubernetesName | None = None
     experiment: str = Field(min_length=1, max_length=128)  # what the server's table holds
     service_account: KubernetesName | None = None

@@ -54,7 +54,6 @@ def gather(mirror: str, archives: Iterable[Archive], scratch_dir: Path) -> Path:
 
 def _directory(mirror: str, archives: Iterable[Archive]) -> Path:
     folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(mirror).path) if "://" in mirror else mirror)
-    folder = folder.expanduser()
     if not folder.is_dir():
         raise StorageError(f"mirror={mirror!r}: no such directory")
     absent = [archive.filename for archive in archives if not (folder / archive.filename).is_file()]

@@ -3,7 +3,7 @@
 import dataclasses
 import urllib.parse
 
-from components.errors import UsageError
+from components.errors import UsageError, quoted
 from components.parameters import Flag, Number, OneOf, Parameters, Text, WholeNumber, parameter
 from components.storage import uri
 
@@ -14,21 +14,22 @@ MIRROR_FORMS = "empty, a directory, gs://bucket/prefix or http(s)://host/base"
 def _check_mirror(field: str, value: str) -> None:
     """Checks a mirror's form only, for it may live on another machine."""
     if value != value.strip() or not value.isprintable():
-        raise UsageError(f"{field}={value!r}: must be {MIRROR_FORMS}")
+        raise UsageError(f"{field}={quoted(value)}: must be {MIRROR_FORMS}")
     if value.startswith("gs://"):
         uri.parse(value, field)
         return
     if "://" not in value:
+        uri.check_home(value, field)
         return
     try:
         parts = urllib.parse.urlsplit(value)
         parts.port  # noqa: B018  # reading it is what checks it
     except ValueError as error:
-        raise UsageError(f"{field}={value!r}: {error}; must be {MIRROR_FORMS}") from None
+        raise UsageError(f"{field}={quoted(value)}: {error}; must be {MIRROR_FORMS}") from None
     if parts.query or parts.fragment or "@" in parts.netloc:  # not echoed: it may hold a secret
         raise UsageError(f"{field}: has a user, '?' or '#'; must be {MIRROR_FORMS}")
     if not _is_known(parts):
-        raise UsageError(f"{field}={value!r}: must be {MIRROR_FORMS}")
+        raise UsageError(f"{field}={quoted(value)}: must be {MIRROR_FORMS}")
 
 
 def _is_known(parts: urllib.parse.SplitResult) -> bool:

@@ -1,9 +1,13 @@
 """Where a bucket is, `gs://name/prefix`, `file:///directory` or a plain directory, and what its names may be.
 
+TensorFlow and its relatives read models straight from there, and take some paths for patterns.
+
 Pure: nothing here opens a connection, reads the environment or touches the disk.
 """
 
+import os
 import re
+import sys
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -17,6 +21,7 @@ ALLOWED = "must be gs://bucket[/prefix], file:///directory or a local directory"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/")
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_PATTERN = re.compile(r"[][*?\\]")  # TensorFlow looks for a checkpoint's files with glob
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
@@ -57,8 +62,23 @@ def parse(uri: str, field: str = "bucket_uri") -> BucketUri:
     if uri.startswith("file://"):
         path = unquote(uri.removeprefix("file://"))
         return _checked(field, uri, _file_uri_problem(uri, path), BucketUri("", path))
+    check_home(uri, field)
     problem = f"unknown scheme {uri.partition(':')[0]!r}" if _SCHEME.match(uri) else _path_problem(uri)
     return _checked(field, uri, problem, BucketUri("", uri))
+
+
+def check_model_path(path: str | os.PathLike[str], field: str) -> None:
+    """Raises UsageError if TensorFlow could not load a model that lies in the directory `path`."""
+    text = os.fspath(path)
+    problem = _text_problem(text) or _pattern_problem(text) or _encoding_problem(text)
+    if problem:
+        raise UsageError(f"{field}={quoted(text)}: {problem}; models there could not be loaded")
+
+
+def check_home(path: str, field: str) -> None:
+    """Raises UsageError if `path` counts on a shell to put somebody's home in the place of `~`."""
+    if path.startswith("~"):
+        raise UsageError(f"{field}={quoted(path)}: only a shell expands '~'; write the whole path")
 
 
 def checked_name(name: str) -> str:
@@ -116,7 +136,7 @@ def _gcs_problem(bucket: str, prefix: str) -> str:
     size = len(prefix.encode())
     if size > MAX_PREFIX_BYTES:
         return f"a prefix of {size} bytes, more than {MAX_PREFIX_BYTES}"
-    return _segments_problem(prefix.removesuffix("/")) if prefix else ""
+    return (_segments_problem(prefix.removesuffix("/")) or _pattern_problem(prefix)) if prefix else ""
 
 
 def _file_uri_problem(uri: str, path: str) -> str:
@@ -134,4 +154,18 @@ def _path_problem(path: str) -> str:
     if ".." in segments:
         return "'..' is not allowed"
     longest = max(len(segment.encode()) for segment in segments)
-    return f"a name of {longest} bytes, more than 255" if longest > 255 else ""
+    if longest > 255:
+        return f"a name of {longest} bytes, more than 255"
+    return _pattern_problem(path)
+
+
+def _pattern_problem(path: str) -> str:
+    found = _PATTERN.search(path)
+    return f"TensorFlow takes {found[0]!r} in a path for a pattern" if found else ""
+
+
+def _encoding_problem(path: str) -> str:
+    encoding = sys.getfilesystemencoding()
+    if path.encode(encoding, "replace") == path.encode():
+        return ""
+    return f"TensorFlow writes it in UTF-8, and this machine's locale in {encoding}"

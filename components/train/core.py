@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from components.dataset import Dataset
 from components.errors import RetryableError
+from components.storage import uri
 from components.train import cluster, curves, loop, models, saved_model
 from components.train.checkpoints import Checkpoints, run_fingerprint
 from components.train.run import Run
@@ -42,11 +43,13 @@ def train(
       dataset's fingerprint, the accuracies of the last epoch (fractions, 0..1) and the weights' SHA-256.
 
     Raises:
-      UsageError: a batch is larger than the training rows, or smaller than the number of replicas.
+      UsageError: a batch is larger than the training rows, or smaller than the number of replicas; or no
+        model could be loaded from `model_dir`.
       DataError: the dataset or a checkpoint is damaged, or the loss stopped being finite.
       StorageError: checkpoints cannot be written.
       RetryableError: asked to stop, or another worker is gone; a rerun goes on from the last checkpoint.
     """
+    uri.check_model_path(model_dir, "model")
     settings = settings.resolved()
     dataset = Dataset.open(dataset_dir)
     images, labels = dataset.train()

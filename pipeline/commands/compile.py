@@ -15,7 +15,9 @@ def compile_(
         list[Target],
         typer.Option(help="What to compile for; repeatable.", default_factory=lambda: list(Target)),
     ],
-    output_dir: Annotated[Path, typer.Option(help="Where the YAML files go.")] = Path("output/compiled"),
+    output_dir: Annotated[
+        Path, typer.Option(metavar="DIRECTORY", callback=options.at_home, help="Where the YAML files go.")
+    ] = Path("output/compiled"),
     registry: options.Registry = "",
     tag: options.Tag = "",
     digests: options.Digests = None,

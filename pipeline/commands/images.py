@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands import options
 from pipeline.images import build as builder
 from pipeline.images import inventory
 
@@ -30,7 +31,9 @@ def build_command(
 
 @images_app.command("push")
 def push_command(
-    registry: Registry = "", tag: Tag = "", digests: Annotated[Path, typer.Option()] = builder.DIGESTS_PATH
+    registry: Registry = "",
+    tag: Tag = "",
+    digests: Annotated[Path, typer.Option(metavar="FILE", callback=options.at_home)] = builder.DIGESTS_PATH,
 ) -> None:
     """Pushes the four images and writes the file for `compile --digests`."""
     builder.push(registry=registry, tag=tag, digests_path=digests)
@@ -38,7 +41,9 @@ def push_command(
 
 @images_app.command("sbom")
 def sbom_command(
-    directory: Annotated[Path, typer.Option()] = inventory.SBOM_DIR,
+    directory: Annotated[
+        Path, typer.Option(metavar="DIRECTORY", callback=options.at_home)
+    ] = inventory.SBOM_DIR,
     tf_variant: Variant = "cpu",
     signing: Signing = False,
 ) -> None:

@@ -19,11 +19,15 @@ from pipeline.commands import options, tables
 
 models_app = typer.Typer(no_args_is_help=True, help="List, verify, promote, roll back and clean up models.")
 
-Bucket = Annotated[str, typer.Option(metavar="URI", help="gs://bucket/prefix or a directory.")]
+Bucket = Annotated[
+    str, typer.Option(metavar="URI", callback=options.at_home, help="gs://bucket/prefix or a directory.")
+]
 Deadline = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Give a store up that fails for so long; default 120.")
 ]
-SigningKey = Annotated[Path, typer.Option(metavar="FILE", help="Private key (PEM, elliptic curve).")]
+SigningKey = Annotated[
+    Path, typer.Option(metavar="FILE", callback=options.at_home, help="Private key (PEM, elliptic curve).")
+]
 Version = Annotated[str, typer.Argument(help="The version's first 6 or more digits, or: champion.")]
 
 
@@ -129,13 +133,16 @@ def rollback(
 
 @models_app.command()
 def download(
-    directory: Annotated[Path, typer.Argument(help="A directory that is empty or does not exist.")],
+    directory: Annotated[
+        Path, typer.Argument(callback=options.at_home, help="A directory that is empty or does not exist.")
+    ],
     version: Annotated[str, typer.Option(help="First digits of a version.")] = "champion",
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
 ) -> None:
     """Download a version, verified; all of it or nothing."""
+    uri_forms.check_model_path(directory.absolute(), "DIRECTORY")
     opened = _open(bucket, deadline, verify_key)
     manifest = reading.download_version(opened, reading.find_version(opened, version), directory)
     typer.echo(f"downloaded {manifest.version} to {directory}")
@@ -175,7 +182,9 @@ def sign(
 
 @models_app.command(name="require-signatures")
 def require_signatures(
-    verify_key: Annotated[Path, typer.Option(metavar="FILE", help="Public key (PEM) to verify with.")],
+    verify_key: Annotated[
+        Path, typer.Option(metavar="FILE", callback=options.at_home, help="Public key (PEM) to verify with.")
+    ],
     bucket: Bucket = "",
     deadline: Deadline = None,
 ) -> None:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.errors import UsageError
+from pipeline import home
 
 if TYPE_CHECKING:
     from pipeline.environments import RemoteEnvironment
@@ -38,6 +39,13 @@ def parameter_names(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def at_home(value: Any) -> Any:
+    """Expands `~` in what an option was given: a path, several, or none."""
+    if isinstance(value, list):
+        return [home.expanded(each) for each in value]
+    return value if value is None else home.expanded(value)
+
+
 Assignments = Annotated[
     list[str],
     typer.Option(
@@ -49,17 +57,23 @@ Assignments = Annotated[
     ),
 ]
 ParameterFiles = Annotated[
-    list[Path], typer.Option("--parameters", metavar="FILE", help="YAML file of parameters; -p beats it.")
+    list[Path],
+    typer.Option(
+        "--parameters", metavar="FILE", callback=at_home, help="YAML file of parameters; -p beats it."
+    ),
 ]
 Registry = Annotated[str, typer.Option(help="Where the images are, as registry.example/team.")]
 Tag = Annotated[str, typer.Option(help="The images' tag; the checkout's git SHA if not given.")]
 Digests = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Pin images by digest, from what `make push` wrote.")
+    Path | None,
+    typer.Option(metavar="FILE", callback=at_home, help="Pin images by digest, from what `make push` wrote."),
 ]
 VerifyKey = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Public key (PEM) that signatures must verify with; the bucket's if not given."
+        metavar="FILE",
+        callback=at_home,
+        help="Public key (PEM) that signatures must verify with; the bucket's if not given.",
     ),
 ]
 Env = Annotated[

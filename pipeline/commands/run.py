@@ -20,11 +20,19 @@ class Runner(enum.StrEnum):
 def run(
     parameter: options.Assignments = [],  # noqa: B006  # typer reads it, nobody changes it
     parameters: options.ParameterFiles = [],  # noqa: B006
-    bucket: Annotated[str, typer.Option(metavar="URI", help="Where the model is published.")] = "",
+    bucket: Annotated[
+        str, typer.Option(metavar="URI", callback=options.at_home, help="Where the model is published.")
+    ] = "",
     from_yaml: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Run a compiled pipeline, not the checkout's DAG.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=options.at_home, help="Run a compiled pipeline, not the checkout's DAG."
+        ),
     ] = None,
-    runs_dir: Annotated[Path, typer.Option(help="A folder per run is made in it.")] = Path("output/runs"),
+    runs_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIRECTORY", callback=options.at_home, help="A folder per run is made in it."),
+    ] = Path("output/runs"),
     retries: Annotated[int, typer.Option(min=0, max=10, help="Tries again of a failed task.")] = 0,
     runner: Annotated[
         Runner, typer.Option(help="Run tasks as processes of this machine, or in the components' images.")
@@ -35,7 +43,10 @@ def run(
     network: Annotated[str, typer.Option(help="docker: the containers' network.")] = "none",
     gpus: Annotated[str, typer.Option(help="docker: GPUs that tasks may use: all, or how many.")] = "",
     signing_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Private key (PEM) that signs what is published.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=options.at_home, help="Private key (PEM) that signs what is published."
+        ),
     ] = None,
     verify_key: options.VerifyKey = None,
 ) -> None:

@@ -24,6 +24,7 @@ from kfp import local
 from components.errors import DataError, StorageError
 from components.registry.reading import model_prefix
 from components.registry.signing import check_signing_key
+from components.storage import uri
 from components.storage.opening import check_writable, open_bucket
 from pipeline.local.log import RunLog
 
@@ -52,12 +53,19 @@ def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Makes local paths absolute, for tasks may run elsewhere, and asks the bucket whether it can be written.
 
     Raises:
-      StorageError: it cannot; nothing was started.
+      UsageError: TensorFlow could not read a model from where it would lie; nothing was started.
+      StorageError: the bucket cannot be written; nothing was started either.
     """
     paths = {name: arguments[name] for name in ("bucket_uri", "checkpoint_uri", "mirror")}
-    for name, uri in paths.items():
-        if uri and "://" not in uri:
-            paths[name] = str(Path(uri).resolve())
+    for name, given in paths.items():
+        if given and "://" not in given:
+            paths[name] = str(Path(given).resolve())
+    uri.check_model_path(
+        tempfile.gettempdir(), "TMPDIR"
+    )  # where the champion is compared with the challenger
+    bucket = uri.parse(paths["bucket_uri"])
+    if bucket.is_local:
+        uri.check_model_path(bucket.path, "bucket_uri")
     check_writable(paths["bucket_uri"])
     check_signing_key(open_bucket(paths["bucket_uri"]))
     if paths["checkpoint_uri"]:
@@ -106,6 +114,7 @@ def run(
 def _new_run_dir(runs_dir: Path) -> Path:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = runs_dir.resolve() / f"{stamp}-{secrets.token_hex(2)}"
+    uri.check_model_path(run_dir, "--runs-dir")
     try:
         run_dir.mkdir(parents=True)
     except OSError as error:

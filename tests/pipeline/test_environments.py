@@ -61,6 +61,22 @@ def test_file_becomes_typed_values_with_paths_from_its_folder(tmp_path: Path) ->
     assert environment.digests == tmp_path / "digests.json"
 
 
+def test_a_home_in_a_path_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    text = KFP.replace("digests.json", "~/digests.json") + "token_path: ~/token\nca_cert_path: ~/ca.pem\n"
+    environment = environments.load("prod", written(tmp_path, text))
+    assert isinstance(environment, environments.KfpEnvironment)
+    assert environment.digests == Path("/home/me/digests.json")
+    assert (environment.token_path, environment.ca_cert_path) == (
+        Path("/home/me/token"),
+        Path("/home/me/ca.pem"),
+    )
+    assert environments.load(
+        "prod", written(tmp_path, "target: local\nbucket_uri: ~/models\n")
+    ).bucket_uri == ("/home/me/models")
+    assert "no such user's home" in refused(tmp_path, KFP.replace("digests.json", "~no-such-user/x"))
+
+
 def test_variables_go_over_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_PIPELINE_HOST", "http://127.0.0.1:8888")
     monkeypatch.setenv("MNIST_PIPELINE_NODES__COUNT", "4")

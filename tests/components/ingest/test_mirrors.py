@@ -31,6 +31,12 @@ def test_an_http_mirror(tmp_path: Path, server: MirrorServer, slash: str) -> Non
     assert all(path.startswith("/some/base/t") for path in server.requests)
 
 
+@pytest.mark.parametrize("name", ["a[1]", "*", "a?b", "a\\b", "%41", "ä b"])
+def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
+    shutil.copytree(BUNDLED, tmp_path / "mirrors" / name)
+    assert ingest(tmp_path / "data", mirror=str(tmp_path / "mirrors" / name))["duplicates"] == 0
+
+
 def test_transient_faults_are_retried(tmp_path: Path, server: MirrorServer) -> None:
     server.faults = {LABELS: [503, "short", "reset"], IMAGES: [429, "gzip"]}
     ingest(tmp_path / "data", mirror=server.base)

@@ -2,7 +2,7 @@ import pytest
 
 from components.errors import UsageError
 from components.export.settings import Settings
-from components.storage.uri import BucketUri, checked_name, parse
+from components.storage.uri import BucketUri, check_model_path, checked_name, parse
 
 REFUSED = [
     "",
@@ -45,6 +45,11 @@ REFUSED = [
     "/tmp/a\nb",
     "/tmp/a\x00b",
     f"/tmp/{'a' * 1025}",
+    "~/models",
+    "~models",
+    *(f"{place}/a{character}b" for place in ("/tmp", "models", "gs://models") for character in "[]*?\\"),
+    "file:///tmp/a[b]",
+    "file:///tmp/a%5Bb",
 ]
 
 
@@ -84,3 +89,29 @@ def test_a_bad_object_name_is_refused(name: str) -> None:
 
 def test_an_object_name_may_have_1024_bytes() -> None:
     assert checked_name("a" * 1024)
+
+
+def test_what_only_a_shell_expands_is_told_apart_from_a_folder_of_that_name() -> None:
+    with pytest.raises(UsageError, match=r"^checkpoint_uri='~/x': only a shell expands '~'; write the whole"):
+        parse("~/x", "checkpoint_uri")
+    assert parse("./~/x").path == "./~/x"
+    assert parse("a/~x").path == "a/~x"
+
+
+@pytest.mark.parametrize("path", ["/tmp/a b", "/tmp/a{b}", "/tmp/ä", "/tmp/a:b,c%41#$~", "relative"])
+def test_where_tensorflow_loads_models_from(path: str) -> None:
+    check_model_path(path, "model")
+
+
+@pytest.mark.parametrize("path", ["", "/tmp/a\nb", "/tmp/\udcff", *(f"/tmp/a{each}b" for each in "[]*?\\")])
+def test_where_tensorflow_loads_none_from(path: str) -> None:
+    with pytest.raises(UsageError, match=r"^model=.{2,30}: .*; models there could not be loaded$"):
+        check_model_path(path, "model")
+
+
+def test_a_locale_in_which_tensorflow_would_look_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso8859-1")
+    check_model_path("/tmp/a", "model")
+    for path in ("/tmp/ä", "/tmp/…"):
+        with pytest.raises(UsageError, match="in UTF-8, and this machine's locale in iso8859-1"):
+            check_model_path(path, "model")

@@ -37,6 +37,21 @@ def test_writes_a_savedmodel_with_its_provenance(model_dir: Path, dataset_dir: s
     assert 0.6 < provenance["validation_accuracy"] < 1
 
 
+def test_nothing_is_trained_for_a_place_that_no_model_can_be_loaded_from(
+    tmp_path: Path, dataset_dir: str
+) -> None:
+    with pytest.raises(UsageError, match=r"^model='.*/a\[1\]/model': TensorFlow takes '\[' in a path"):
+        core.train(
+            Settings(),
+            Execution(),
+            dataset_dir=dataset_dir,
+            model_dir=str(tmp_path / "a[1]" / "model"),
+            curves_path=str(tmp_path / "curves.html"),
+            events_dir=str(tmp_path / "events"),
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_called_validation_is_scored_on_the_validation_rows(
     model_dir: Path, dataset_dir: str
 ) -> None:

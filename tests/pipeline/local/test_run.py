@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from components.dataset import Dataset
-from components.errors import DataError, PipelineError
+from components.errors import DataError, PipelineError, UsageError
 from components.model import serving
 from pipeline.compile.documents import local_spec
 from pipeline.images.references import CHECKOUT
@@ -225,6 +226,11 @@ def test_ctrl_c_saves_and_the_next_run_goes_on_from_there(tmp_path: Path) -> Non
         (["--from-yaml", "none.yaml"], 2, "none.yaml: cannot be read: No such file or directory"),
         (["--bucket", "/proc/models"], 5, "/proc/models"),
         (["--bucket", "s3://models"], 2, "s3"),
+        (["--bucket", "models[1]"], 2, "TensorFlow takes '[' in a path for a pattern"),
+        (["--bucket", "~/models*"], 2, "TensorFlow takes '*' in a path for a pattern"),
+        (["--runs-dir", "runs?"], 2, "--runs-dir="),
+        (["-p", "checkpoint_uri=~/x"], 2, "checkpoint_uri='~/x': only a shell expands '~'"),
+        (["-p", "mirror=~/x"], 2, "mirror='~/x': only a shell expands '~'"),
     ],
 )
 def test_a_users_mistake_is_one_line_before_anything_runs(
@@ -243,6 +249,21 @@ def test_a_users_mistake_is_one_line_before_anything_runs(
     assert message in line
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("bucket_uri", "field"), [("models", "bucket_uri"), ("gs://models", "TMPDIR")])
+def test_a_folder_that_models_could_not_be_loaded_from_is_refused_wherever_it_comes_from(
+    bucket_uri: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's own folder, or the machine's for temporary files."""
+    odd = tmp_path / "odd [1]"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    if field == "TMPDIR":
+        monkeypatch.setattr("tempfile.tempdir", str(odd))
+    with pytest.raises(UsageError, match=rf"^{field}='{re.escape(str(odd))}.*takes '\[' in a path"):
+        run.on_this_machine({"bucket_uri": bucket_uri, "checkpoint_uri": "", "mirror": ""})
+    assert not list(odd.iterdir())
 
 
 def test_success_without_a_declared_output_is_a_failure(
