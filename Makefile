@@ -7,6 +7,8 @@ TAG ?=
 TF_VARIANT ?= cpu
 ENV ?=
 ARGS ?=
+# Checks .github/workflows; built from source, so it needs Go, and CI has to have it.
+ACTIONLINT = $(if $(or $(CI),$(shell command -v go)),$(BIN)/actionlint)
 TEST_WORKERS ?= 3
 
 VENV := .venv
@@ -69,10 +71,11 @@ test-kills: $(VENV)/dev  ## Kill publishers at every boundary and trainers anywh
 bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")
 	python -m tests.benchmarks $(ARGS)
 
-check: $(VENV)/dev  ## Lint, types and freshness of the locks; writes nothing
+check: $(VENV)/dev $(ACTIONLINT)  ## Lint, types, workflows and freshness of the locks; changes no file
 	ruff check .
 	ruff format --check .
 	mypy
+	$(if $(ACTIONLINT),actionlint,@echo "no Go here: actionlint did not check .github/workflows" >&2)
 	requirements/lock.sh --check
 
 fix: $(VENV)/dev  ## Format, mend what ruff can, refresh the locks
@@ -94,6 +97,10 @@ $(VENV)/uv: requirements/uv.txt
 		{ echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); make PYTHON=… with Python 3.11 to 3.13" >&2; exit 2; }
 	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --requirement $<
+	@touch $@
+
+$(BIN)/actionlint: requirements/actionlint/go.sum $(VENV)/uv
+	cd $(<D) && GOFLAGS=-mod=readonly GOBIN="$(CURDIR)/$(BIN)" go install tool
 	@touch $@
 
 $(VENV)/local: requirements/local.txt pyproject.toml $(VENV)/uv

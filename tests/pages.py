@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
+
 CHECKOUT = Path(__file__).parents[1]
 PAGES = (CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(CHECKOUT.glob("docs/*.md")))
 COMMANDS = ("sh", "console", "python")  # what is run; of the others nothing can be
@@ -58,6 +60,16 @@ class Step:
     def may_fail(self) -> bool:
         """Whether the page shows the error that the command ends with."""
         return re.search(r"^error: ", self.printed or "", re.MULTILINE) is not None
+
+
+def workflow_blocks() -> list[Block]:
+    """What the workflows type, as blocks that GitHub runs and no test."""
+    found = []
+    for path in sorted(CHECKOUT.glob(".github/workflows/*.yml")):
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            typed = [step["run"] for step in job["steps"] if "run" in step]
+            found.append(Block(name_of(path), 0, "sh", "\n".join(typed), f"{NOT_RUN}GitHub does"))
+    return found
 
 
 def name_of(page: Path) -> str:
@@ -176,13 +188,17 @@ class Reader:
         for number, step in enumerate(typed):
             code = folder / f"{number}.code"
             if code.exists():
-                yield step, int(code.read_text()), (folder / str(number)).read_text()
+                yield (
+                    step,
+                    int(code.read_text(encoding="utf-8")),
+                    (folder / str(number)).read_text(encoding="utf-8"),
+                )
 
 
 def tracked() -> list[Path]:
     """The checkout's files, those that git does not know yet included."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, encoding="utf-8", check=True)
     return [Path(name) for name in listed.stdout.splitlines() if (CHECKOUT / name).is_file()]
 
 

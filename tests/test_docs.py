@@ -69,13 +69,14 @@ REMOTE_ENDS = {
 }
 
 
-def variables() -> dict[str, str]:
+def variables(home: Path) -> dict[str, str]:
     """A shell's, in which nothing of these tests is set and no `.venv` is active."""
     ours = ("PYTHONPATH", "VIRTUAL_ENV", "PYTEST_", "STORAGE_EMULATOR_", "MAKE", "MFLAGS", "GIT_", PREFIX)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     own_bin = Path(sys.executable).parent.resolve()
     path = [entry for entry in kept["PATH"].split(os.pathsep) if Path(entry).resolve() != own_bin]
-    return {**kept, "PATH": os.pathsep.join(path), "COLUMNS": "120"}
+    own_cache = {"PRE_COMMIT_HOME": str(home / "pre-commit")}
+    return {**kept, **own_cache, "PATH": os.pathsep.join(path), "COLUMNS": "120"}
 
 
 @pytest.mark.parametrize("page", [page for page in pages.PAGES if RUN[page]], ids=pages.name_of)
@@ -86,7 +87,7 @@ def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path) -> No
     write_digests(reader.home / "output" / "digests.json", DIGESTS)  # as `make push` does
     remote_end = REMOTE_ENDS.get(pages.name_of(page), contextlib.nullcontext)
     with remote_end() as found:
-        done = list(reader.types(typed, {**variables(), **(found or {})}))
+        done = list(reader.types(typed, {**variables(tmp_path), **(found or {})}))
     for step, code, shown in done:
         assert code == 0 or step.may_fail, f"{step.block}: {step.command}\nexit code {code}\n{shown}"
         assert pages.is_as_printed(step, shown), f"{step.block}: {step.command}\nprinted\n{shown}"
@@ -99,7 +100,7 @@ def pipeline_arguments(block: Block) -> Iterator[list[str]]:
         lines = [step.command]
         if step.command.startswith("make "):
             dry_run = step.command.replace("make ", "make --dry-run ", 1)
-            made = subprocess.run(dry_run, shell=True, cwd=CHECKOUT, capture_output=True, text=True)
+            made = subprocess.run(dry_run, shell=True, cwd=CHECKOUT, capture_output=True, encoding="utf-8")
             assert made.returncode == 0, f"{block}: {step.command}\n{made.stderr}"
             lines = made.stdout.splitlines()
         for line in lines:
@@ -107,7 +108,7 @@ def pipeline_arguments(block: Block) -> Iterator[list[str]]:
                 yield shlex.split(called[1], comments=True)
 
 
-@pytest.mark.parametrize("block", NOT_RUN, ids=str)
+@pytest.mark.parametrize("block", [*NOT_RUN, *pages.workflow_blocks()], ids=str)
 def test_what_is_not_run_could_be_typed(block: Block) -> None:
     """Its targets, verbs and options exist."""
     assert block.language in pages.COMMANDS
@@ -162,7 +163,9 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
 
 @every_page
 def test_every_target_and_command_that_is_named_is_there(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     for span in pages.code_spans(page):
         if match := re.match(r"make ([a-z-]+)", span):
             assert match[1] in targets, f"{page}: {span}"
@@ -170,9 +173,11 @@ def test_every_target_and_command_that_is_named_is_there(page: Path) -> None:
 
 def test_readme_is_one_screen_to_read_before_running() -> None:
     readme = CHECKOUT / "README.md"
-    assert len(readme.read_text().splitlines()) <= 150
+    assert len(readme.read_text(encoding="utf-8").splitlines()) <= 150
     for page in pages.PAGES[1:]:
-        assert f"({pages.name_of(page)})" in readme.read_text(), f"README leads nowhere near {page.name}"
+        assert f"({pages.name_of(page)})" in readme.read_text(encoding="utf-8"), (
+            f"README leads nowhere near {page.name}"
+        )
 
 
 # The tables of docs/cli.md.

@@ -198,7 +198,16 @@ def test_code_that_stands_in_text_imports_what_is_there(path: Path) -> None:
 
 def test_the_top_level_is_the_house() -> None:
     folders = {path.parts[0] for path in tracked() if len(path.parts) > 1}
-    assert folders == {".ci", "components", "containers", "docs", "pipeline", "requirements", "tests"}
+    assert folders == {
+        ".ci",
+        ".github",
+        "components",
+        "containers",
+        "docs",
+        "pipeline",
+        "requirements",
+        "tests",
+    }
 
 
 def test_no_file_is_named_for_having_no_place() -> None:
