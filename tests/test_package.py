@@ -63,7 +63,9 @@ def test_what_it_needs_is_locked(wheel: zipfile.ZipFile) -> None:
             text for text in needed if (f'extra == "{extra}"' in text if extra else "extra" not in text)
         ]
         assert len(wanted) > 1
-        assert names("\n".join(wanted)) <= names((CHECKOUT / "requirements" / f"{lock}.txt").read_text())
+        assert names("\n".join(wanted)) <= names(
+            (CHECKOUT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+        )
 
 
 def test_it_runs_where_it_is_unpacked(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

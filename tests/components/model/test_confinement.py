@@ -42,13 +42,13 @@ def tried(attempt: str) -> tuple[str, bool]:
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_files_are_left_as_they_are(tmp_path: Path, change: str) -> None:
     path = tmp_path / "file"
-    path.write_text("content")
+    path.write_text("content", encoding="utf-8")
     outcome, is_whole = tried(change.format(path=str(path)))
     if not is_whole:
         pytest.skip("this kernel has no Landlock, or an old one")
     assert outcome == "PermissionError"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "content"
+    assert path.read_text(encoding="utf-8") == "content"
 
 
 def test_no_byte_is_written_anywhere(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def killed_as_soon_as_it_runs() -> Iterator[None]:
         give_up = time.monotonic() + 30
         while time.monotonic() < give_up:
             for listing in Path("/proc/self/task").glob("*/children"):
-                for child in listing.read_text().split():
+                for child in listing.read_text(encoding="utf-8").split():
                     os.kill(int(child), signal.SIGKILL)
                     return
             time.sleep(0.01)

@@ -189,7 +189,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(bucket: Bucket, tmp_path: Path) 
 @pytest.mark.parametrize("place", ["file/copy", "/proc/copy"])
 def test_a_place_that_cannot_be_written_is_said(bucket: Bucket, tmp_path: Path, place: str) -> None:
     publish_seed(bucket, tmp_path, 1)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StorageError, match=r"^directory='.*copy': cannot be written: "):
         run(bucket, "download", str(tmp_path / place))
 

@@ -180,7 +180,7 @@ import pathlib, signal, sys, time
 
 def save(*_):
     time.sleep(0.5)
-    pathlib.Path(sys.argv[1]).write_text("saved")
+    pathlib.Path(sys.argv[1]).write_text("saved", encoding="utf-8")
     raise SystemExit(75)
 
 signal.signal(signal.SIGTERM, save)
@@ -214,7 +214,7 @@ def test_a_task_is_ended_once_it_has_saved(sent: signal.Signals, exit_code: int,
         time.sleep(0.02)
     os.kill(process.pid, sent)
     assert process.wait(timeout=30) == exit_code
-    assert (tmp_path / "checkpoint").read_text() == "saved"
+    assert (tmp_path / "checkpoint").read_text(encoding="utf-8") == "saved"
 
 
 def test_a_task_that_takes_too_long_is_killed_if_it_will_not_end(
