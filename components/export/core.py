@@ -1,15 +1,14 @@
 """export: a blessed SavedModel in, a published champion out."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from components.errors import DataError, RetryableError
 from components.export import provenance, rematch, verdict
+from components.registry import signing
 from components.registry.files import describe, tree_hash
 from components.registry.publishing import ChampionMovedError, publish
-from components.registry.signing import SIGNING_KEY_VARIABLE
 from components.storage.opening import open_bucket
 
 PUBLISHED_FILE = "published.json"
@@ -33,7 +32,7 @@ def export(
       bucket_uri: gs://bucket[/prefix], file:///directory or a local directory, made if it doesn't exist.
       published_dir: where published.json goes; it is written last.
 
-    With MODEL_SIGNING_KEY in the environment, a PEM file's path, the version's manifest is signed.
+    With MODEL_SIGNING_KEY in the environment, a PEM file's path, the manifest and the pointer are signed.
 
     Returns:
       What published.json holds: version, created (False if this model was there already), promoted (False if
@@ -52,7 +51,7 @@ def export(
     judged = verdict.read(evaluation_dir)
     files = describe(model_dir)
     verdict.require_blessed(judged, tree_hash(files))
-    signing_key = os.environ.get(SIGNING_KEY_VARIABLE) or None
+    signing_key = signing.signing_key()
     for _ in range(EVALUATIONS):
         facts = provenance.provenance(model_dir, judged)
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components import revision
-from components.errors import DataError
+from components.errors import DataError, GateError
 from components.lookup import policy
 from components.lookup.settings import Settings
 from components.registry import reading
@@ -89,7 +89,7 @@ def _manifests(bucket: Bucket) -> Iterator[Manifest]:
     for version in reading.published_versions(bucket):
         try:
             yield reading.read_manifest(bucket, version)
-        except DataError as error:
+        except (DataError, GateError) as error:
             print(f"lookup: passing over {version[:12]}: {error}", flush=True)
 
 

@@ -19,6 +19,7 @@ from components.registry.reading import (
     model_prefix,
     read_champion,
     read_manifest,
+    serving_number,
 )
 from components.storage.bucket import Bucket, StoredObject
 
@@ -38,7 +39,8 @@ def plan(bucket: Bucket, keep: int, now: float | None = None) -> list[Doomed]:
     """Returns what may go.
 
     Never the champion, what the pointer named in the last day, anything with an object younger than a day, or
-    the `keep` newest published versions. A version whose manifest is damaged stays too: a person should look.
+    the `keep` newest published versions, signed ones before others where signatures are needed. A version
+    whose manifest is damaged stays too: a person should look.
 
     Args:
       bucket: where.
@@ -47,28 +49,24 @@ def plan(bucket: Bucket, keep: int, now: float | None = None) -> list[Doomed]:
 
     Raises:
       DataError: the pointer or the champion's manifest is damaged; nothing can be decided then.
+      GateError: one of them is not signed, where that is needed.
     """
     moment = time.time() if now is None else now
     champion = read_champion(bucket)
     pointer = champion.pointer if champion else None
     since = datetime.fromtimestamp(moment - DAY_SECONDS, UTC)
     moves = pointer.moves_since(since) if pointer else ()
-    spared = {move.version for move in moves}
+    current = pointer.current.version if pointer else ""
     versions = list_versions(bucket)
-    created = {version: _created(bucket, version, objects) for version, objects in versions.items()}
-    current = {pointer.current.version} if pointer else set()
-    published = sorted(
-        (when, version) for version, when in created.items() if when and version not in current
-    )
-    spared |= current | {version for _, version in published[len(published) - keep :] if keep}
-    doomed = []
-    for version, objects in sorted(versions.items()):
-        if version not in spared and created[version] is not None and _is_old(objects, moment):
-            reason = f"created {created[version]}" if created[version] else "never finished"
-            doomed.append(Doomed(f"versions/{version}", reason, _in_order(version, objects)))
+    states = {version: _state(bucket, version, objects) for version, objects in versions.items()}
+    spared = {current, *(move.version for move in moves), *_newest(states, keep, current)}
+    doomed = [
+        Doomed(f"versions/{version}", states[version].reason, _in_order(version, objects))
+        for version, objects in sorted(versions.items())
+        if version not in spared and not states[version].is_damaged and _is_old(objects, moment)
+    ]
     if pointer:
-        numbers = {move.serving for move in moves}
-        doomed += _old_serving(bucket, pointer, numbers, moment)
+        doomed += _old_serving(bucket, pointer, {move.serving for move in moves}, moment)
     return doomed
 
 
@@ -78,23 +76,54 @@ def collect(bucket: Bucket, doomed: list[Doomed]) -> list[Doomed]:
     A version that a publisher took up since is left alone.
     """
     gone = []
-    for each in doomed:
-        if each.objects and bucket.delete(each.objects[0].name, generation=each.objects[0].generation):
-            for stored in each.objects[1:]:
+    for target in doomed:
+        if target.objects and _is_gone(bucket, target.objects[0]):
+            for stored in target.objects[1:]:
                 bucket.delete(stored.name, generation=stored.generation)
-            gone.append(each)
+            gone.append(target)
     bucket.remove_unfinished(DAY_SECONDS)
     return gone
 
 
-def _created(bucket: Bucket, version: str, objects: list[StoredObject]) -> str | None:
-    """Returns when a version was published; "" if it never was, None if its manifest is not in order."""
+def _is_gone(bucket: Bucket, stored: StoredObject) -> bool:
+    """Deletes an object unless somebody wrote it since; returns whether it is gone.
+
+    A deletion whose acknowledgement was lost looks, tried again, like one that had nothing to delete.
+    """
+    return bucket.delete(stored.name, generation=stored.generation) or bucket.stat(stored.name) is None
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is known of a version: when it was published, "" if never; whether it is signed as it must be."""
+
+    created: str
+    is_signed: bool = True
+    is_damaged: bool = False
+
+    @property
+    def reason(self) -> str:
+        if not self.created:
+            return "never finished"
+        return f"created {self.created}" + ("" if self.is_signed else ", not signed")
+
+
+def _state(bucket: Bucket, version: str, objects: list[StoredObject]) -> _State:
     if all(stored.name != manifest_name(version) for stored in objects):
-        return ""
+        return _State("")
     try:
-        return read_manifest(bucket, version).created
-    except (DataError, GateError):
-        return None
+        return _State(read_manifest(bucket, version).created)
+    except GateError:
+        return _State(read_manifest(bucket, version, signed=False).created, is_signed=False)
+    except DataError:
+        return _State("", is_damaged=True)
+
+
+def _newest(states: dict[str, _State], keep: int, current: str) -> set[str]:
+    """Returns the `keep` newest published versions beside the champion; no unsigned one before a signed."""
+    published = [version for version, state in states.items() if state.created and version != current]
+    published.sort(key=lambda version: (states[version].is_signed, states[version].created))
+    return set(published[len(published) - keep :] if keep else ())
 
 
 def _is_old(objects: list[StoredObject], moment: float) -> bool:
@@ -111,9 +140,9 @@ def _old_serving(bucket: Bucket, pointer: Pointer, spared: set[int], moment: flo
     """Returns this registry's copies for TensorFlow Serving that are neither the current nor recent ones."""
     copies: dict[int, list[StoredObject]] = {}
     for stored in bucket.list(SERVING):
-        number = stored.name.split("/")[1]
-        if number.isdecimal() and pointer.first_serving <= int(number) < pointer.current.serving:
-            copies.setdefault(int(number), []).append(stored)
+        number = serving_number(stored.name)
+        if number is not None and pointer.first_serving <= number < pointer.current.serving:
+            copies.setdefault(number, []).append(stored)
     return [
         Doomed(
             f"{SERVING}{number}",

@@ -67,25 +67,51 @@ class Pointer:
       manifest_sha256: of the manifest's bytes.
       first_serving: the first TensorFlow Serving number; those from it to the current one are the registry's.
       history: what it named before, newest first.
+      signatures: of `signed_bytes`, by the id of the key that each was made with.
     """
 
     current: Move
     manifest_sha256: str
     first_serving: int
     history: tuple[Move, ...] = ()
+    signatures: dict[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Returns the JSON that `parse_pointer` reads."""
-        history = [asdict(move) for move in self.history]
-        rows = {**asdict(self), **asdict(self.current), "history": history}
-        del rows["current"]
-        return _encode({"format": POINTER_FORMAT, **rows})
+        signatures = {"signatures": self.signatures} if self.signatures else {}
+        return _encode(self._unsigned() | signatures)
 
-    def moved_to(self, version: str, serving: int, manifest_sha256: str) -> "Pointer":
-        """Returns the pointer after a move, remembering where it was."""
+    def signed_bytes(self) -> bytes:
+        """Returns what a signature is about: all of the pointer but its signatures."""
+        return _encode(self._unsigned())
+
+    def moved_to(self, version: str, manifest_sha256: str) -> "Pointer":
+        """Returns the pointer after a move, unsigned, under the next number, remembering where it was."""
         history = (self.current, *self.history)
-        current = Move(version, serving, now())
+        current = Move(version, self.current.serving + 1, now())
         return Pointer(current, manifest_sha256, self.first_serving, _trimmed(history))
+
+    def before(self) -> str | None:
+        """Returns the champion that the current one took over from; None if none is remembered.
+
+        A move to a version that had been the champion is taken for a way back to it: what came in between is
+        passed over from then on. So from C, after A and B, one gets to B and from there to A.
+        """
+        way: list[str] = []
+        for move in (*reversed(self.history), self.current):
+            if move.version in way:
+                del way[way.index(move.version) :]
+            way.append(move.version)
+        return way[-2] if len(way) > 1 else None
+
+    def _unsigned(self) -> dict[str, Any]:
+        return {
+            "format": POINTER_FORMAT,
+            **asdict(self.current),
+            "manifest_sha256": self.manifest_sha256,
+            "first_serving": self.first_serving,
+            "history": [asdict(move) for move in self.history],
+        }
 
     def moves_since(self, moment: datetime) -> tuple[Move, ...]:
         """Returns where this pointer was at any time after `moment`, newest first."""
@@ -142,12 +168,16 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 def parse_pointer(data: bytes, where: str) -> Pointer:
     """Parses and checks a pointer; raises DataError as `parse_manifest` does."""
     fields = json_objects.parse_format(data, where, POINTER_FORMAT)
-    return Pointer(
+    pointer = Pointer(
         current=_move(fields),
         manifest_sha256=fields.matching("manifest_sha256", _SHA256),
         first_serving=fields.integer("first_serving"),
         history=tuple(_move(row) for row in fields.objects("history")),
+        signatures=_signatures(fields),
     )
+    if not 0 < pointer.first_serving <= pointer.current.serving:
+        raise DataError(f"{where}: first_serving={pointer.first_serving} must be from 1 to serving")
+    return pointer
 
 
 def _encode(value: dict[str, Any]) -> bytes:
@@ -187,6 +217,13 @@ def _move(row: JsonObject) -> Move:
     if not 0 < serving < MAX_SERVING:
         raise DataError(f"{row.where}: serving={serving} must be from 1 to {MAX_SERVING - 1}")
     return Move(row.matching("version", _VERSION), serving, _moment(row, "moved"))
+
+
+def _signatures(fields: JsonObject) -> dict[str, str]:
+    if "signatures" not in fields.values:
+        return {}
+    signatures = fields.nested("signatures")
+    return {key: signatures.text(key) for key in signatures.values}
 
 
 def _trimmed(history: tuple[Move, ...]) -> tuple[Move, ...]:

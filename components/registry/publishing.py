@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.errors import DataError, GateError, StorageError, UsageError
+from components.errors import DataError, GateError, RetryableError, StorageError
 from components.model.contract import GRAPH_FILE
-from components.registry import signing
+from components.registry import reading, signing
 from components.registry.files import ModelFile, describe, tree_hash
-from components.registry.manifest import Manifest, Move, Pointer, now
+from components.registry.manifest import MAX_SERVING, Manifest, Move, Pointer, now
 from components.registry.reading import (
     POINTER,
     SERVING,
@@ -24,13 +24,13 @@ from components.registry.reading import (
     model_prefix,
     on_every_file,
     read_manifest,
-    read_pointer,
 )
 from components.storage.bucket import Bucket, ConflictError, StoredObject
 
 # `gc` leaves anything younger than a day alone. What a publisher finds already there and older than this it
 # writes anew, so that the deletion a slow `gc` may still have in hand misses it.
 FRESH_SECONDS = 12 * 3600
+STAGINGS = 5  # attempts to write a manifest that comes and goes meanwhile
 
 
 class ChampionMovedError(GateError):
@@ -87,47 +87,67 @@ def publish(
       provenance: JSON values that the manifest keeps.
       expected_pointer_generation: the pointer's when the challenger was evaluated; 0 if there was no pointer.
       files: what `describe(model_dir)` returned, if the caller has it.
-      signing_key: PEM file with the private key that signs the manifest; None for no signature.
+      signing_key: PEM file with the private key that signs manifest and pointer; None for no signature.
 
     Raises:
       UsageError: the bucket needs signatures and there is no signing key.
-      GateError: the bucket needs signatures, and this version's does not verify with its key.
+      GateError: the bucket needs signatures, and the pointer's or this version's does not verify.
       ChampionMovedError: the pointer moved since, and not to this model; nothing was promoted.
       DataError: not a SavedModel, or the bucket holds other bytes under this model's name.
       StorageError: the bucket is missing, refuses or does not answer.
     """
     files = describe(model_dir) if files is None else files
     version = tree_hash(files)
-    pointer, generation = read_pointer(bucket)
+    required = signing.required_key(bucket)
+    signing.check_can_sign(bucket, required, signing_key)
+    pointer, generation = reading.read_pointer_signed_with(bucket, required)
     _check_unmoved(pointer, generation, version, expected_pointer_generation)
-    is_required = signing.required_key(bucket) is not None
-    if is_required and not signing_key:
-        raise UsageError(f"{bucket.uri}: needs signed models; set {signing.SIGNING_KEY_VARIABLE}")
-    if pointer and any(move.version == version for move in pointer.history):  # its files need not be sent
-        manifest, created = _existing(bucket, version), False
-    else:
-        manifest, created = _stage(bucket, Path(model_dir), files, provenance)
+    number = _next_number(bucket, pointer)
+    was_champion = pointer is not None and any(move.version == version for move in pointer.history)
+    existing = _existing(bucket, version) if was_champion else None  # then its files need not be sent
+    manifest, created = (existing, False) if existing else _stage(bucket, Path(model_dir), files, provenance)
     if signing_key:
         signing.sign(bucket, version, manifest.encode(), signing_key)
-    if is_required:
-        signing.check(bucket, version, manifest.encode())
-    pointer, generation, promoted = _promote(bucket, pointer, generation, manifest)
+    signing.check(bucket, version, manifest.encode(), required)
+    pointer, generation, promoted = _promote(bucket, pointer, generation, number, manifest, signing_key)
     serve(bucket, pointer, manifest)
     return _outcome(bucket, pointer, generation, manifest, created=created, promoted=promoted)
 
 
-def promote_version(bucket: Bucket, manifest: Manifest) -> Published:
+def promote_version(bucket: Bucket, manifest: Manifest, *, signing_key: str | None = None) -> Published:
     """Makes an already published and verified version the champion, whatever the champion is now.
 
     Raises:
       ChampionMovedError: somebody else moved the pointer at this moment.
       DataError: the version disappeared meanwhile.
+      UsageError: the bucket needs signatures and there is no signing key.
     """
-    _refresh_manifest(bucket, manifest.version)
-    pointer, generation = read_pointer(bucket)
-    pointer, generation, promoted = _promote(bucket, pointer, generation, manifest)
+    required = signing.required_key(bucket)
+    signing.check_can_sign(bucket, required, signing_key)
+    if not _refresh_manifest(bucket, manifest.version):
+        raise DataError(f"{bucket.uri}: no version {manifest.version}")
+    pointer, generation = reading.read_pointer_signed_with(bucket, required)
+    number = _next_number(bucket, pointer)
+    pointer, generation, promoted = _promote(bucket, pointer, generation, number, manifest, signing_key)
     serve(bucket, pointer, manifest)
     return _outcome(bucket, pointer, generation, manifest, created=False, promoted=promoted)
+
+
+def sign_champion(bucket: Bucket, version: str, signing_key: str | Path) -> bool:
+    """Signs the pointer, if it names `version`; returns whether it does.
+
+    Raises:
+      ConflictError: somebody else moved it at this moment.
+      DataError: the pointer is damaged.
+      UsageError: not a signing key.
+    """
+    pointer, generation = reading.read_pointer(bucket, signed=False)
+    if pointer is None or pointer.current.version != version:
+        return False
+    signed = signing.sign_pointer(pointer, signing_key)
+    if signed != pointer:
+        bucket.write(POINTER, signed.encode(), generation=generation)
+    return True
 
 
 def serve(bucket: Bucket, pointer: Pointer, manifest: Manifest) -> None:
@@ -162,21 +182,34 @@ def _stage(
     def upload(file: ModelFile) -> None:
         name = f"{model_prefix(version)}{file.path}"
         stored = bucket.upload(name, model_dir / file.path, file.digest)
-        if not _is_fresh(stored):  # left by a publisher that was killed long ago
+        if _is_fresh(stored):
+            return
+        try:  # left by a publisher that was killed long ago
             bucket.upload(name, model_dir / file.path, file.digest, generation=stored.generation)
+        except ConflictError:  # `gc` took it away in between, or another publisher renewed it
+            bucket.upload(name, model_dir / file.path, file.digest)
 
     _graph_last(files, upload)
     manifest = Manifest(version, now(), files, provenance)
-    try:
-        bucket.write(manifest_name(version), manifest.encode(), generation=0)
-    except ConflictError:  # somebody published the same model, now or before
-        return _existing(bucket, version), False
-    return manifest, True
+    for _ in range(STAGINGS):
+        try:
+            bucket.write(manifest_name(version), manifest.encode(), generation=0)
+            return manifest, True
+        except ConflictError:  # somebody published the same model, now or before
+            existing = _existing(bucket, version)
+            if existing:  # else `gc` took it away in between
+                return existing, False
+    raise RetryableError(f"{bucket.uri}: version {version} is published and deleted all the time")
 
 
-def _existing(bucket: Bucket, version: str) -> Manifest:
-    """Returns the manifest of a version that is already there, if its files are."""
-    _refresh_manifest(bucket, version)
+def _existing(bucket: Bucket, version: str) -> Manifest | None:
+    """Returns the manifest of a version that is already there, if its files are; None if there is none.
+
+    Raises:
+      DataError: a manifest, but not the files that it lists.
+    """
+    if not _refresh_manifest(bucket, version):
+        return None
     manifest = read_manifest(bucket, version, signed=False)
 
     def check(file: ModelFile) -> None:
@@ -190,40 +223,72 @@ def _existing(bucket: Bucket, version: str) -> Manifest:
     return manifest
 
 
-def _refresh_manifest(bucket: Bucket, version: str) -> None:
-    """Makes an old version young, so that `gc`, which deletes a manifest first, leaves it alone."""
+def _refresh_manifest(bucket: Bucket, version: str) -> bool:
+    """Makes an old version young, so that `gc`, which deletes a manifest first, leaves it alone.
+
+    Returns:
+      Whether there is a manifest; False too if `gc` was quicker.
+    """
     name = manifest_name(version)
     stored, content = bucket.stat(name), bucket.read(name)
     if stored is None or content is None:
-        raise DataError(f"{bucket.uri}: no version {version}")
+        return False
     if not _is_fresh(stored):
-        bucket.write(name, content.data, generation=content.generation)
+        try:
+            bucket.write(name, content.data, generation=content.generation)
+        except ConflictError:
+            return bucket.stat(name) is not None
+    return True
 
 
 def _promote(
-    bucket: Bucket, pointer: Pointer | None, generation: int, manifest: Manifest
+    bucket: Bucket,
+    pointer: Pointer | None,
+    generation: int,
+    number: int,
+    manifest: Manifest,
+    signing_key: str | None,
 ) -> tuple[Pointer, int, bool]:
     """Moves the pointer from `generation` to the manifest's version, unless it names that already."""
     if pointer and pointer.current.version == manifest.version:
         return pointer, generation, False
-    moved = _moved(bucket, pointer, manifest)
+    moved = _moved(pointer, number, manifest)
+    if signing_key:
+        moved = signing.sign_pointer(moved, signing_key)
     try:
         return moved, bucket.write(POINTER, moved.encode(), generation=generation).generation, True
     except ConflictError:
-        pointer, now_at = read_pointer(bucket)
+        pointer, now_at = reading.read_pointer(bucket)
         _check_unmoved(pointer, now_at, manifest.version, generation)
         if pointer is None:
             raise StorageError(f"{bucket.uri}/{POINTER}: refused at the generation that it has") from None
         return pointer, now_at, False
 
 
-def _moved(bucket: Bucket, pointer: Pointer | None, manifest: Manifest) -> Pointer:
+def _moved(pointer: Pointer | None, number: int, manifest: Manifest) -> Pointer:
     sha256 = hashlib.sha256(manifest.encode()).hexdigest()
     if pointer:
-        return pointer.moved_to(manifest.version, pointer.current.serving + 1, sha256)
-    numbers = [stored.name.split("/")[1] for stored in bucket.list(SERVING)]
-    serving = 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
-    return Pointer(Move(manifest.version, serving, now()), sha256, first_serving=serving)
+        return pointer.moved_to(manifest.version, sha256)
+    return Pointer(Move(manifest.version, number, now()), sha256, first_serving=number)
+
+
+def _next_number(bucket: Bucket, pointer: Pointer | None) -> int:
+    """Returns the TensorFlow Serving number of the next champion, before anything is written.
+
+    Raises:
+      DataError: none is left above a folder that is there.
+    """
+    if pointer:
+        highest = pointer.current.serving
+    else:
+        numbers = [reading.serving_number(stored.name) for stored in bucket.list(SERVING)]
+        highest = max((number for number in numbers if number is not None), default=0)
+    if highest + 1 >= MAX_SERVING:
+        raise DataError(
+            f"{bucket.uri}/{SERVING}{highest}: TensorFlow Serving takes the highest number, and none is left "
+            "above this one; remove it"
+        )
+    return highest + 1
 
 
 def _graph_last(files: tuple[ModelFile, ...], action: Any) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from components.errors import DataError, StorageError, UsageError
+from components.errors import DataError, GateError, StorageError, UsageError
 from components.registry import signing
 from components.registry.files import ModelFile, at_once
 from components.registry.manifest import Manifest, Pointer, is_version, parse_manifest, parse_pointer
@@ -28,6 +28,7 @@ from components.storage.digests import Digest, Digester
 POINTER = "champion.json"
 VERSIONS = "versions/"
 SERVING = "serving/"
+MIN_SERVING_VARIABLE = "MODEL_MIN_SERVING"  # a reader refuses a champion with a smaller number
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,51 @@ def model_prefix(version: str) -> str:
     return f"{VERSIONS}{version}/model/"
 
 
-def read_pointer(bucket: Bucket) -> tuple[Pointer | None, int]:
+def read_pointer(bucket: Bucket, *, signed: bool = True) -> tuple[Pointer | None, int]:
     """Returns the pointer and its generation, or None and 0 where nothing was ever published.
+
+    Args:
+      bucket: where from.
+      signed: False to take it without the signature that the bucket needs, in order to sign it.
 
     Raises:
       DataError: the pointer is not what a publisher writes.
+      GateError: the bucket needs signatures and the pointer has none that verifies, or its number is less
+        than MODEL_MIN_SERVING.
       StorageError: the bucket is missing, refuses or does not answer.
     """
+    return read_pointer_signed_with(bucket, signing.required_key(bucket) if signed else None)
+
+
+def read_pointer_signed_with(bucket: Bucket, public_key: str | None) -> tuple[Pointer | None, int]:
+    """Returns what `read_pointer` does; the caller has looked up the key (PEM) that is needed, or None."""
     content = bucket.read(POINTER)
-    if content is None:
-        return None, 0
-    return parse_pointer(content.data, f"{bucket.uri}/{POINTER}"), content.generation
+    where = f"{bucket.uri}/{POINTER}"
+    pointer = parse_pointer(content.data, where) if content else None
+    if pointer:
+        signing.check_pointer(where, pointer, public_key)
+    _check_number(where, pointer)
+    return pointer, content.generation if content else 0
+
+
+def _check_number(where: str, pointer: Pointer | None) -> None:
+    """Raises GateError if the pointer was turned back behind what this reader has seen before."""
+    text = os.environ.get(MIN_SERVING_VARIABLE, "")
+    if not text:
+        return
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise UsageError(f"{MIN_SERVING_VARIABLE}={text[:80]!r}: must be a whole number")
+    number = pointer.current.serving if pointer else 0
+    if number < int(text):
+        raise GateError(
+            f"{where}: turned back: its serving number {number} is below {MIN_SERVING_VARIABLE}={text}"
+        )
+
+
+def set_min_serving(number: int | None) -> None:
+    """Puts the number that a flag names where readers look for it."""
+    if number is not None:
+        os.environ[MIN_SERVING_VARIABLE] = str(number)
 
 
 def read_champion(bucket: Bucket) -> Champion | None:
@@ -74,10 +109,11 @@ def read_champion(bucket: Bucket) -> Champion | None:
 
     Raises:
       DataError: a pointer to nothing, or a pointer or manifest that is damaged or altered.
-      GateError: the bucket needs signatures and the champion has none that verifies.
+      GateError: as `read_pointer` raises it, and if the manifest has no signature that verifies.
       StorageError: the bucket is missing, refuses or does not answer.
     """
-    pointer, generation = read_pointer(bucket)
+    public_key = signing.required_key(bucket)
+    pointer, generation = read_pointer_signed_with(bucket, public_key)
     if pointer is None:
         return None
     version = pointer.current.version
@@ -87,7 +123,17 @@ def read_champion(bucket: Bucket) -> Champion | None:
         raise DataError(f"{bucket.uri}/{POINTER}: names version {version}, which has no {name}")
     if hashlib.sha256(content.data).hexdigest() != pointer.manifest_sha256:
         raise DataError(f"{bucket.uri}/{name}: not the manifest that {POINTER} names; it was altered")
-    return Champion(version, generation, _manifest_of(bucket, version, content.data), pointer)
+    return Champion(version, generation, _manifest_of(bucket, version, content.data, public_key), pointer)
+
+
+def serving_number(name: str) -> int | None:
+    """Returns the number of an object below `serving/`; None if TensorFlow Serving sees no number there.
+
+    It reads an int64; other folders are nothing to it.
+    """
+    text = name.removeprefix(SERVING).split("/")[0]
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    return int(text) if is_number and int(text) < 2**63 else None
 
 
 def published_versions(bucket: Bucket) -> list[str]:
@@ -117,7 +163,7 @@ def read_manifest(bucket: Bucket, version: str, *, signed: bool = True) -> Manif
     content = bucket.read(manifest_name(version))
     if content is None:
         raise DataError(f"{bucket.uri}: no version {version}")
-    return _manifest_of(bucket, version, content.data, signed=signed)
+    return _manifest_of(bucket, version, content.data, signing.required_key(bucket) if signed else None)
 
 
 def verify_serving(bucket: Bucket, champion: Champion) -> None:
@@ -139,15 +185,20 @@ def list_versions(bucket: Bucket) -> dict[str, list[StoredObject]]:
     return versions
 
 
-def find_version(bucket: Bucket, text: str) -> str:
+def find_version(bucket: Bucket, text: str, *, signed: bool = True) -> str:
     """Returns the published version that `text` names: in full, by its first 6 or more digits, or `champion`.
+
+    Args:
+      bucket: where from.
+      text: what a person wrote.
+      signed: as `read_pointer` takes it.
 
     Raises:
       UsageError: no version, or more than one, is named so.
       DataError: the pointer is damaged.
     """
     if text == "champion":
-        pointer, _ = read_pointer(bucket)
+        pointer, _ = read_pointer(bucket, signed=signed)
         if pointer is None:
             raise UsageError(f"{bucket.uri}: no champion yet")
         return pointer.current.version
@@ -264,11 +315,10 @@ def _check_names(bucket: Bucket, manifest: Manifest, prefix: str) -> None:
         raise DataError(f"{bucket.uri}/{name}: extra; the manifest does not list it")
 
 
-def _manifest_of(bucket: Bucket, version: str, data: bytes, *, signed: bool = True) -> Manifest:
+def _manifest_of(bucket: Bucket, version: str, data: bytes, public_key: str | None) -> Manifest:
     where = f"{bucket.uri}/{manifest_name(version)}"
     manifest = parse_manifest(data, where)
     if manifest.version != version:
         raise DataError(f"{where}: is the manifest of version {manifest.version}")
-    if signed:
-        signing.check(bucket, version, data)
+    signing.check(bucket, version, data, public_key)
     return manifest

@@ -28,6 +28,20 @@ Deadline = Annotated[
 SigningKey = Annotated[
     Path, typer.Option(metavar="FILE", callback=options.at_home, help="Private key (PEM, elliptic curve).")
 ]
+MinServing = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Refuse a champion with a smaller serving number: it was turned back."
+    ),
+]
+PointerKey = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        callback=options.at_home,
+        help="Private key (PEM) to sign the pointer with, where that is needed.",
+    ),
+]
 Version = Annotated[str, typer.Argument(help="The version's first 6 or more digits, or: champion.")]
 
 
@@ -60,9 +74,11 @@ def show(
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
+    min_serving: MinServing = None,
     as_json: tables.Json = False,
 ) -> None:
     """Show where a version came from and what it consists of."""
+    reading.set_min_serving(min_serving)
     opened = _open(bucket, deadline, verify_key)
     manifest = reading.read_manifest(opened, reading.find_version(opened, version))
     pointer, _ = reading.read_pointer(opened)
@@ -70,7 +86,7 @@ def show(
         "uri": f"{opened.uri}/{reading.model_prefix(manifest.version)}".rstrip("/"),
         "files": [{"path": file.path, **asdict(file.digest)} for file in manifest.files],
     }
-    own = ((name, record[name]) for name in ("version", "champion", "created", "uri"))
+    own = ((name, record[name]) for name in ("version", "champion", "serving", "created", "uri"))
     files = (
         (f"file {file.path}", f"{file.digest.size} bytes, sha256 {file.digest.sha256}")
         for file in manifest.files
@@ -87,8 +103,10 @@ def verify(
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
+    min_serving: MinServing = None,
 ) -> None:
     """Read every byte and compare with the manifests; exit code not 0 if anything differs."""
+    reading.set_min_serving(min_serving)
     opened = _open(bucket, deadline, verify_key)
     if version:
         manifest = reading.verify_version(opened, reading.find_version(opened, version))
@@ -112,10 +130,14 @@ def verify(
 
 @models_app.command()
 def promote(
-    version: Version, bucket: Bucket = "", deadline: Deadline = None, verify_key: options.VerifyKey = None
+    version: Version,
+    bucket: Bucket = "",
+    deadline: Deadline = None,
+    verify_key: options.VerifyKey = None,
+    signing_key: PointerKey = None,
 ) -> None:
     """Verify a version and make it the champion, without the gate: you decide."""
-    opened = _open(bucket, deadline, verify_key)
+    opened = _open(bucket, deadline, verify_key, signing_key)
     _promote(opened, reading.find_version(opened, version))
 
 
@@ -125,9 +147,10 @@ def rollback(
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
+    signing_key: PointerKey = None,
 ) -> None:
-    """Verify an earlier version and make it the champion again."""
-    opened = _open(bucket, deadline, verify_key)
+    """Verify an earlier version and make it the champion again; once more goes one further back."""
+    opened = _open(bucket, deadline, verify_key, signing_key)
     _promote(opened, reading.find_version(opened, version) if version else _previous(opened))
 
 
@@ -140,9 +163,11 @@ def download(
     bucket: Bucket = "",
     deadline: Deadline = None,
     verify_key: options.VerifyKey = None,
+    min_serving: MinServing = None,
 ) -> None:
     """Download a version, verified; all of it or nothing."""
     uri_forms.check_model_path(directory.absolute(), "DIRECTORY")
+    reading.set_min_serving(min_serving)
     opened = _open(bucket, deadline, verify_key)
     manifest = reading.download_version(opened, reading.find_version(opened, version), directory)
     typer.echo(f"downloaded {manifest.version} to {directory}")
@@ -172,12 +197,23 @@ def sign(
     bucket: Bucket = "",
     deadline: Deadline = None,
 ) -> None:
-    """Verify a version's files and sign its manifest."""
+    """Verify a version's files and sign its manifest, and the pointer if it is the champion.
+
+    Signatures with other keys stay, so everything can be signed with a new key before it is asked for.
+    """
     opened = _open(bucket, deadline, None)
-    manifest = reading.verify_version(opened, reading.find_version(opened, version), signed=False)
-    signing.sign(opened, manifest.version, manifest.encode(), signing_key)
-    signing.check(opened, manifest.version, manifest.encode())
-    typer.echo(f"signed {manifest.version}")
+    version = reading.find_version(opened, version, signed=False)
+    manifest = reading.verify_version(opened, version, signed=False)
+    key = signing.sign(opened, version, manifest.encode(), signing_key)
+    signing.check(opened, version, manifest.encode(), key)
+    is_champion = publishing.sign_champion(opened, version, signing_key)
+    named = " and champion.json, which names it," if is_champion else ""
+    typer.echo(f"signed {version}{named} with key {signing.key_id(key)}")
+    required = signing.required_key(opened)
+    if required is not None and signing.key_id(required) != signing.key_id(key):
+        typer.echo(
+            f"{opened.uri} asks for key {signing.key_id(required)}, until require-signatures changes that"
+        )
 
 
 @models_app.command(name="require-signatures")
@@ -194,8 +230,10 @@ def require_signatures(
     typer.echo(f"{opened.uri} needs signatures now")
 
 
-def _open(uri: str, deadline: float | None, verify_key: Path | None) -> OpenBucket:
-    signing.set_keys(None, verify_key)
+def _open(
+    uri: str, deadline: float | None, verify_key: Path | None, signing_key: Path | None = None
+) -> OpenBucket:
+    signing.set_keys(signing_key, verify_key)
     if not uri:
         from pipeline.dag import LOCAL_BUCKET
 
@@ -207,7 +245,8 @@ def _open(uri: str, deadline: float | None, verify_key: Path | None) -> OpenBuck
 
 
 def _promote(opened: OpenBucket, version: str) -> None:
-    outcome = publishing.promote_version(opened, reading.verify_version(opened, version))
+    manifest = reading.verify_version(opened, version)
+    outcome = publishing.promote_version(opened, manifest, signing_key=signing.signing_key())
     state = "is now the champion" if outcome.promoted else "was the champion already"
     typer.echo(f"{version} {state}: {outcome.serving_uri}")
 
@@ -216,10 +255,11 @@ def _previous(opened: OpenBucket) -> str:
     pointer, _ = reading.read_pointer(opened)
     if pointer is None:
         raise UsageError(f"{opened.uri}: no champion yet")
-    earlier = (move.version for move in pointer.history if move.version != pointer.current.version)
-    version = next(earlier, None)
+    version = pointer.before()
     if version is None:
-        raise UsageError(f"{opened.uri}: there was no champion before {pointer.current.version[:12]}")
+        raise UsageError(
+            f"{opened.uri}: there was no champion before {pointer.current.version[:12]}; name a version"
+        )
     return version
 
 
@@ -232,9 +272,11 @@ def _problem_of(check: Callable[[], object]) -> DataError | GateError | None:
 
 
 def _record(manifest: Manifest, pointer: Pointer | None) -> dict[str, Any]:
+    is_champion = pointer is not None and pointer.current.version == manifest.version
     return {
         "version": manifest.version,
-        "champion": pointer is not None and pointer.current.version == manifest.version,
+        "champion": is_champion,
+        "serving": pointer.current.serving if pointer and is_champion else None,
         "created": manifest.created,
         "provenance": manifest.provenance,
     }

@@ -6,6 +6,7 @@ Whatever is set here stands in compiled YAML, in `docker inspect` and on the pla
 import re
 from collections.abc import Mapping
 
+from components.registry.reading import MIN_SERVING_VARIABLE
 from components.storage.gcs_client import EMULATOR, EMULATOR_OPT_IN
 from components.storage.opening import DEADLINE_VARIABLE
 
@@ -19,6 +20,7 @@ _KNOWN = {
     "GOOGLE_CLOUD_PROJECT": (r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a Google Cloud project id"),
     "HTTP_PROXY": _ADDRESS,
     "HTTPS_PROXY": _ADDRESS,
+    MIN_SERVING_VARIABLE: (r"[1-9]\d{0,18}", "a whole number from 1, below which no champion is taken"),
     "NO_PROXY": (r"[A-Za-z0-9.:/*,_-]+", "hosts and domains, parted by commas"),
     EMULATOR: _ADDRESS,
     EMULATOR_OPT_IN: (r"1", f"1, for a {EMULATOR} that is not a loopback address"),

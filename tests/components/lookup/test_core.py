@@ -13,9 +13,13 @@ from components.lookup import core
 from components.lookup.component import lookup as face
 from components.lookup.settings import Settings
 from components.registry.publishing import publish
+from components.registry.reading import read_pointer
+from components.registry.signing import read_public_key, require_signatures
 from components.revision import VARIABLE
 from components.storage.opening import open_bucket
 from components.train.settings import Settings as TrainSettings
+from tests.components.registry.test_reading import make_model
+from tests.components.registry.test_signing import make_keys
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FINGERPRINT = "f" * 64
@@ -118,6 +122,19 @@ def test_an_empty_bucket_and_a_damaged_manifest_are_no_reason_to_stop(
     manifest.write_text(json.dumps({**fields, "created": "yesterday"}), encoding="utf-8")
     assert lookup(bucket_dir) is True
     assert "lookup: passing over " in capsys.readouterr().out
+
+
+def test_an_unsigned_version_is_passed_over_where_signatures_are_needed(
+    lookup: Lookup, bucket_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was published before they were; ending every run for it would end all of them."""
+    private_key, public_key = make_keys(tmp_path, "key")
+    bucket = open_bucket(str(bucket_dir))
+    generation = read_pointer(bucket)[1]
+    publish(bucket, make_model(tmp_path / "signed"), {}, generation, signing_key=private_key)
+    require_signatures(bucket, read_public_key(public_key, "--verify-key"))
+    assert lookup(bucket_dir) is True
+    assert "is not signed with key" in capsys.readouterr().out
 
 
 def test_a_bucket_that_does_not_answer_is_an_error_not_an_answer(

@@ -1,4 +1,8 @@
 import json
+import os
+import shutil
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,7 +10,9 @@ from typing import Any
 import pytest
 
 from components.errors import DataError, UsageError
+from components.registry import collecting
 from components.registry.files import hash_model
+from components.registry.manifest import MAX_SERVING
 from components.registry.publishing import ChampionMovedError, Published, promote_version, publish
 from components.registry.reading import download_version, read_champion, read_manifest, verify_version
 from components.storage.bucket import Bucket
@@ -91,6 +97,82 @@ def test_each_champion_gets_the_next_serving_number(bucket: Bucket, tmp_path: Pa
     champion = read_champion(bucket)
     assert champion is not None
     assert [move.serving for move in champion.pointer.history] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("folder", "number"),
+    [
+        ("9" * 20, 1),  # more than an int64: TensorFlow Serving does not see a version in it
+        ("9" * 250, 1),
+        ("٣", 1),
+        ("-7", 1),
+        ("latest", 1),
+        (str(MAX_SERVING - 3), MAX_SERVING - 2),
+    ],
+)
+def test_a_foreign_folder_makes_no_pointer_that_cannot_be_read(
+    bucket: Bucket, tmp_path: Path, folder: str, number: int
+) -> None:
+    bucket.write(f"serving/{folder}/saved_model.pb", b"another tool's", generation=0)
+    assert publish_seed(bucket, tmp_path, 1).serving == number
+    champion = read_champion(bucket)
+    assert champion is not None
+    assert champion.pointer.current.serving == number
+
+
+@pytest.mark.parametrize("folder", [str(MAX_SERVING - 1), str(MAX_SERVING), str(2**63 - 1)])
+def test_a_folder_that_leaves_no_number_is_said_before_anything_is_written(
+    bucket: Bucket, model_dir: Path, folder: str
+) -> None:
+    bucket.write(f"serving/{folder}/saved_model.pb", b"another tool's", generation=0)
+    before = contents(bucket)
+    with pytest.raises(DataError, match=f"serving/{folder}: TensorFlow Serving takes the highest number"):
+        publish(bucket, model_dir, {}, 0)
+    assert contents(bucket) == before
+
+
+def test_the_last_number_is_the_last(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.write(f"serving/{MAX_SERVING - 2}/saved_model.pb", b"another tool's", generation=0)
+    first = publish_seed(bucket, tmp_path, 1)
+    assert first.serving == MAX_SERVING - 1
+    with pytest.raises(DataError, match="none is left above this one"):
+        publish_seed(bucket, tmp_path, 2)
+    assert read_champion(bucket) is not None
+
+
+def test_a_former_champion_whose_files_were_collected_is_published_again(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    first = publish_seed(bucket, tmp_path, 1)
+    publish_seed(bucket, tmp_path, 2)
+    later = time.time() + 2 * collecting.DAY_SECONDS
+    gone = collecting.collect(bucket, collecting.plan(bucket, 0, now=later))
+    assert f"versions/{first.version}" in [target.prefix for target in gone]
+    again = publish_seed(bucket, tmp_path, 1)
+    assert (again.version, again.created, again.promoted, again.serving) == (first.version, True, True, 3)
+    verify_version(bucket, again.version)
+
+
+def test_a_file_that_is_collected_while_it_is_published_is_sent_again(
+    bucket: Bucket, model_dir: Path
+) -> None:
+    """A publisher finds what one that died left there long ago, and `gc` deletes it before it is renewed."""
+    left = Path(bucket.uri) / "versions" / hash_model(model_dir) / "model" / "variables" / "variables.index"
+    left.parent.mkdir(parents=True)
+    shutil.copy(model_dir / "variables" / "variables.index", left)
+    os.utime(left, (1, 1))
+    opened = []
+
+    def delete_at_the_third_look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]) == str(model_dir / "variables" / "variables.index"):
+            opened.append(event)
+            if len(opened) == 3:  # to digest it, to send it, to renew it
+                left.unlink()
+
+    sys.addaudithook(delete_at_the_third_look)
+    outcome = publish(bucket, model_dir, {}, 0)
+    assert len(opened) == 4
+    verify_version(bucket, outcome.version)
 
 
 def test_serving_numbers_pass_those_that_are_there(bucket: Bucket, model_dir: Path) -> None:

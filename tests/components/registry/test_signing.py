@@ -1,7 +1,10 @@
 """Signed manifests, with keys made here; nothing leaves this machine."""
 
+import dataclasses
+import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,15 +13,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from components.errors import DataError, GateError, UsageError
+from components.registry import collecting
 from components.registry.publishing import promote_version, publish
-from components.registry.reading import download_version, read_champion, verify_version
+from components.registry.reading import (
+    MIN_SERVING_VARIABLE,
+    download_version,
+    read_champion,
+    read_pointer,
+    verify_version,
+)
 from components.registry.signing import (
     SIGNING_KEY_VARIABLE,
     VERIFY_KEY_VARIABLE,
     check_signing_key,
+    key_id,
     read_public_key,
     require_signatures,
     set_keys,
+    signature_names,
 )
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
@@ -113,26 +125,33 @@ def test_a_file_that_is_no_key_is_known_before_training(
 def test_a_model_signed_with_another_key_is_not_promoted(
     bucket: Bucket, model_dir: Path, keys: tuple[str, str], tmp_path: Path
 ) -> None:
-    with pytest.raises(GateError, match="does not verify with this bucket's key"):
+    before = contents(bucket)
+    with pytest.raises(UsageError, match=r"needs models signed with key \w{16}; the signing key is \w{16}"):
         publish(bucket, model_dir, {}, 0, signing_key=make_keys(tmp_path, "other")[0])
-    assert bucket.read("champion.json") is None
+    assert contents(bucket) == before
     assert publish(bucket, model_dir, {}, 0, signing_key=keys[0]).promoted
 
 
-@pytest.mark.parametrize("damage", ["manifest.sig", "swapped", "removed"])
+def signature_of(bucket: Bucket, version: str, keys: tuple[str, str]) -> Path:
+    """Where a version's signature with that key is."""
+    key = read_public_key(keys[1], "--verify-key")
+    return Path(bucket.uri) / signature_names(version, key)[0]
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "swapped", "removed"])
 def test_an_altered_signature_is_refused(
     bucket: Bucket, keys: tuple[str, str], model_dir: Path, tmp_path: Path, damage: str
 ) -> None:
     version = publish(bucket, model_dir, {}, 0, signing_key=keys[0]).version
     other = make_model(tmp_path / "two", 2)
     other_version = publish(bucket, other, {}, read_generation(bucket), signing_key=keys[0]).version
-    root = Path(bucket.uri) / "versions"
+    path = signature_of(bucket, other_version, keys)
     if damage == "swapped":
-        shutil.copy(root / version / "manifest.sig", root / other_version / "manifest.sig")
+        shutil.copy(signature_of(bucket, version, keys), path)
     elif damage == "removed":
-        (root / other_version / "manifest.sig").unlink()
+        path.unlink()
     else:
-        (root / other_version / "manifest.sig").write_text("{}", encoding="utf-8")
+        path.write_text("{}", encoding="utf-8")
     for call in (
         lambda: read_champion(bucket),
         lambda: verify_version(bucket, other_version),
@@ -140,7 +159,7 @@ def test_an_altered_signature_is_refused(
     ):
         with pytest.raises(GateError, match=r"not signed|does not verify"):
             call()
-    promote_version(bucket, verify_version(bucket, version))
+    promote_version(bucket, verify_version(bucket, version), signing_key=keys[0])
 
 
 def read_generation(bucket: Bucket) -> int:
@@ -192,18 +211,180 @@ def test_a_bad_signing_key_is_named_but_not_shown(bucket: Bucket, model_dir: Pat
     assert bucket.read("champion.json") is None
 
 
-def test_an_older_version_can_be_signed_later(tmp_path: Path, model_dir: Path, keys: tuple[str, str]) -> None:
-    opened = open_bucket(str(tmp_path / "bucket"))
-    version = publish(opened, model_dir, {}, 0).version
+def models(bucket: Bucket, *arguments: str) -> str:
+    result = CliRunner().invoke(models_app, [*arguments, "--bucket", bucket.uri])
+    if result.exception:
+        raise result.exception
+    return result.stdout
 
-    def run(*arguments: str) -> str:
-        result = CliRunner().invoke(models_app, [*arguments, "--bucket", opened.uri])
-        if result.exception:
-            raise result.exception
-        return result.stdout
 
-    run("require-signatures", "--verify-key", keys[1])
-    with pytest.raises(GateError, match="is not signed"):
-        run("verify")
-    run("sign", version[:8], "--signing-key", keys[0])
-    assert "verified 1 of 1" in run("verify")
+@pytest.fixture
+def unguarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket that asks for no signatures, and variables that flags may set and monkeypatch takes back."""
+    for variable in (SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE, MIN_SERVING_VARIABLE):
+        monkeypatch.setenv(variable, "")
+    return open_bucket(str(tmp_path / "unguarded"))
+
+
+def test_what_is_there_can_be_signed_later(unguarded: Bucket, model_dir: Path, keys: tuple[str, str]) -> None:
+    version = publish(unguarded, model_dir, {}, 0).version
+    models(unguarded, "require-signatures", "--verify-key", keys[1])
+    with pytest.raises(GateError, match=r"champion\.json: is not signed with key .*; `models sign champion`"):
+        models(unguarded, "verify")
+    said = models(unguarded, "sign", version[:8], "--signing-key", keys[0])
+    assert said.startswith(f"signed {version} and champion.json, which names it, with key ")
+    assert "verified 1 of 1" in models(unguarded, "verify")
+
+
+def test_an_older_version_is_signed_alone(
+    unguarded: Bucket, tmp_path: Path, model_dir: Path, keys: tuple[str, str]
+) -> None:
+    first = publish(unguarded, model_dir, {}, 0)
+    second = publish(unguarded, make_model(tmp_path / "two", 2), {}, first.generation)
+    said = models(unguarded, "sign", first.version, "--signing-key", keys[0])
+    assert said.startswith(f"signed {first.version} with key ")
+    assert read_generation(unguarded) == second.generation
+
+
+def test_signing_signs_whatever_lies_there_already(
+    unguarded: Bucket, model_dir: Path, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No policy asks for a key, and a file has the signature's name: that was taken for one."""
+    version = publish(unguarded, model_dir, {}, 0).version
+    signature_of(unguarded, version, keys).write_text("somebody's", encoding="utf-8")
+    (Path(unguarded.uri) / "versions" / version / "manifest.sig").write_text("{}", encoding="utf-8")
+    models(unguarded, "sign", "champion", "--signing-key", keys[0])
+    monkeypatch.setenv(VERIFY_KEY_VARIABLE, keys[1])
+    assert "verified 1 of 1" in models(unguarded, "verify")
+
+
+def test_publishing_signs_whatever_lies_there_already(
+    unguarded: Bucket, model_dir: Path, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = publish(unguarded, model_dir, {}, 0).version
+    signature_of(unguarded, version, keys).write_text("somebody's", encoding="utf-8")
+    publish(unguarded, model_dir, {}, 0, signing_key=keys[0])
+    monkeypatch.setenv(VERIFY_KEY_VARIABLE, keys[1])
+    verify_version(unguarded, version)
+
+
+def test_a_key_is_replaced_by_signing_first(
+    bucket: Bucket, keys: tuple[str, str], model_dir: Path, tmp_path: Path, unguarded: Bucket
+) -> None:
+    """Readers find the key that they ask for at every moment."""
+    new = make_keys(tmp_path, "new")
+    first = publish(bucket, model_dir, {}, 0, signing_key=keys[0])
+    publish(bucket, make_model(tmp_path / "two", 2), {}, first.generation, signing_key=keys[0])
+    for version in (first.version, "champion"):
+        said = models(bucket, "sign", version, "--signing-key", new[0])
+        assert "asks for key" in said
+        assert "verified 2 of 2" in models(bucket, "verify")
+    models(bucket, "require-signatures", "--verify-key", new[1])
+    assert "verified 2 of 2" in models(bucket, "verify")
+    with pytest.raises(UsageError, match="the signing key is"):
+        models(bucket, "rollback", "--signing-key", keys[0])
+    models(bucket, "rollback", "--signing-key", new[0])
+    assert "verified 2 of 2" in models(bucket, "verify")
+
+
+def test_signatures_of_former_releases_are_read(
+    bucket: Bucket, keys: tuple[str, str], model_dir: Path
+) -> None:
+    version = publish(bucket, model_dir, {}, 0, signing_key=keys[0]).version
+    path = signature_of(bucket, version, keys)
+    path.rename(path.with_name("manifest.sig"))
+    verify_version(bucket, version)
+
+
+def test_one_key_has_one_id_however_it_is_written(keys: tuple[str, str]) -> None:
+    text = read_public_key(keys[1], "--verify-key")
+    public = serialization.load_pem_public_key(text.encode())
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert key_id(f"a comment\n{text}\n\n") == key_id(text)
+    with pytest.raises(UsageError, match="the public key for signatures here is none"):
+        key_id("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+
+
+def test_the_pointer_cannot_be_turned_to_an_older_version(
+    bucket: Bucket, keys: tuple[str, str], model_dir: Path, tmp_path: Path
+) -> None:
+    """Whoever can write to the bucket, and has no key, makes it name a version that was signed once."""
+    first = publish(bucket, model_dir, {}, 0, signing_key=keys[0])
+    publish(bucket, make_model(tmp_path / "two", 2), {}, first.generation, signing_key=keys[0])
+    pointer, generation = read_pointer(bucket)
+    assert pointer is not None
+    manifest = (Path(bucket.uri) / "versions" / first.version / "manifest.json").read_bytes()
+    turned = pointer.moved_to(first.version, hashlib.sha256(manifest).hexdigest())
+    for forged in (turned, dataclasses.replace(turned, signatures=pointer.signatures)):
+        generation = bucket.write("champion.json", forged.encode(), generation=generation).generation
+        for call in (lambda: read_champion(bucket), lambda: models(bucket, "list")):
+            with pytest.raises(GateError, match=r"champion\.json: (is not signed|does not verify) with key"):
+                call()
+        with pytest.raises(GateError, match=r"champion\.json"):
+            publish(bucket, make_model(tmp_path / "three", 3), {}, generation, signing_key=keys[0])
+
+
+def test_a_signed_pointer_that_is_brought_back_is_refused_by_who_knows_a_later_number(
+    bucket: Bucket, keys: tuple[str, str], model_dir: Path, tmp_path: Path, unguarded: Bucket
+) -> None:
+    first = publish(bucket, model_dir, {}, 0, signing_key=keys[0])
+    old = Path(bucket.uri) / "champion.json"
+    signed_once = old.read_bytes()
+    publish(bucket, make_model(tmp_path / "two", 2), {}, first.generation, signing_key=keys[0])
+    assert "serving\t2\n" in models(bucket, "show")
+    assert "verified 2 of 2" in models(bucket, "verify", "--min-serving", "2")
+    old.write_bytes(signed_once)
+    for command in ("show", "verify", "list"):  # the flag's number stays in the environment
+        with pytest.raises(GateError, match="turned back: its serving number 1 is below MODEL_MIN_SERVING=2"):
+            models(bucket, command)
+    with pytest.raises(GateError, match="turned back"):
+        models(bucket, "download", str(tmp_path / "copy"), "--min-serving", "2")
+    old.unlink()
+    with pytest.raises(GateError, match="turned back: its serving number 0 is below"):
+        read_champion(bucket)
+
+
+def test_a_number_that_is_none_is_refused(unguarded: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIN_SERVING_VARIABLE, "-1")
+    with pytest.raises(UsageError, match="MODEL_MIN_SERVING='-1': must be a whole number"):
+        read_champion(unguarded)
+
+
+def test_the_pointer_is_not_moved_without_a_key(
+    bucket: Bucket, keys: tuple[str, str], model_dir: Path, tmp_path: Path, unguarded: Bucket
+) -> None:
+    first = publish(bucket, model_dir, {}, 0, signing_key=keys[0])
+    publish(bucket, make_model(tmp_path / "two", 2), {}, first.generation, signing_key=keys[0])
+    before = contents(bucket)
+    for command in (["rollback"], ["promote", first.version]):
+        with pytest.raises(UsageError, match="needs signed models; set MODEL_SIGNING_KEY, or --signing-key"):
+            models(bucket, *command)
+    assert contents(bucket) == before
+    models(bucket, "rollback", "--signing-key", keys[0])
+    found = read_champion(bucket)
+    assert found is not None
+    assert found.version == first.version
+
+
+def test_gc_takes_unsigned_versions_too_and_keeps_signed_ones_first(
+    unguarded: Bucket, keys: tuple[str, str], tmp_path: Path
+) -> None:
+    """Three unsigned versions, then two signed ones, and the signed champion."""
+    generation = 0
+    versions: list[str] = []
+    for seed in range(6):
+        key = keys[0] if seed >= 3 else None
+        outcome = publish(unguarded, make_model(tmp_path / f"{seed}", seed), {}, generation, signing_key=key)
+        generation, versions = outcome.generation, [*versions, outcome.version]
+    models(unguarded, "require-signatures", "--verify-key", keys[1])
+
+    def doomed(keep: int) -> dict[str, str]:
+        planned = collecting.plan(unguarded, keep, now=time.time() + 2 * 86_400)
+        named = {target.prefix.removeprefix("versions/"): target.reason for target in planned}
+        return {name: reason for name, reason in named.items() if name in versions}
+
+    assert doomed(5) == {}
+    assert doomed(3).keys() == set(versions[:2])
+    assert all(reason.endswith(", not signed") for reason in doomed(3).values())
+    assert doomed(2).keys() == set(versions[:3])
+    assert doomed(0).keys() == set(versions[:5])

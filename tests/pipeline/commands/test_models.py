@@ -23,6 +23,8 @@ from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
 from pipeline.commands.models import models_app
 from tests.components.registry.test_reading import contents, make_model, publish_seed
+from tests.fakes.gcs_fixtures import Gcs
+from tests.fakes.gcs_server import Fault
 
 TWO_DAYS = 2 * 86_400.0
 
@@ -150,6 +152,16 @@ def test_a_damaged_version_is_not_promoted(bucket: Bucket, tmp_path: Path) -> No
             run(bucket, *command)
     assert contents(bucket) == before
     assert champion(bucket) == second
+
+
+def test_rolling_back_again_goes_further_back(bucket: Bucket, tmp_path: Path) -> None:
+    first, second, _ = (publish_seed(bucket, tmp_path, seed).version for seed in (1, 2, 3))
+    for expected in (second, first):
+        run(bucket, "rollback")
+        assert champion(bucket) == expected
+    with pytest.raises(UsageError, match=f"no champion before {first[:12]}; name a version"):
+        run(bucket, "rollback")
+    assert champion(bucket) == first
 
 
 def test_rollback_needs_somewhere_to_go(bucket: Bucket, tmp_path: Path) -> None:
@@ -343,6 +355,20 @@ def test_gc_dry_run_says_what_would_go_and_deletes_nothing(directory: Bucket, tm
     said = run(directory, "gc", "--keep", "0")
     assert said == f"deleted {abandoned} (never finished)\n1 of 1 gone\n"
     assert before.keys() - contents(directory) == {f"{abandoned}/model/saved_model.pb"}
+
+
+@pytest.mark.parametrize("name", ["versions/{first}/manifest.json", "serving/1/saved_model.pb"])
+def test_gc_goes_on_after_a_deletion_whose_answer_was_lost(gcs: Gcs, tmp_path: Path, name: str) -> None:
+    """Tried again it finds nothing; the rest was left there, and the exit code was 0."""
+    uri = gcs.new_bucket()
+    bucket = open_bucket(uri, deadline=20)
+    first = publish_seed(bucket, tmp_path, 1).version
+    publish_seed(bucket, tmp_path, 2)
+    path = f"/storage/v1/b/{uri.removeprefix('gs://')}/o/{name.format(first=first)}"
+    gcs.proxy.faults.append(Fault("lost_ack", f"DELETE {path}"))
+    assert collected(bucket, keep=0) == [f"versions/{first}", "serving/1"]
+    assert gcs.proxy.faults[0].times == 0
+    assert not [left for left in contents(bucket) if first in left or left.startswith("serving/1/")]
 
 
 def test_gc_decides_nothing_beside_a_damaged_pointer(bucket: Bucket, tmp_path: Path) -> None:

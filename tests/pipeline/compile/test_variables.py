@@ -9,6 +9,7 @@ GOOD = {
     "GOOGLE_CLOUD_PROJECT": "example-project",
     "HTTP_PROXY": "http://proxy.example:3128",
     "HTTPS_PROXY": "http://proxy.example:3128/",
+    "MODEL_MIN_SERVING": "7",
     "NO_PROXY": "localhost,.svc,10.0.0.0/8",
     "STORAGE_EMULATOR_HOST": "http://storage.emulators:4443",
     "STORAGE_EMULATOR_ALLOW_REMOTE": "1",
@@ -30,6 +31,7 @@ def test_a_name_may_be_written_small_as_variables_that_set_environment_keys_are_
     [
         ("BUCKET_DEADLINE", "0", "BUCKET_DEADLINE: must be whole seconds from 1 to 9999"),
         ("BUCKET_DEADLINE", "soon", "BUCKET_DEADLINE: must be whole seconds"),
+        ("MODEL_MIN_SERVING", "0", "MODEL_MIN_SERVING: must be a whole number from 1"),
         ("HTTPS_PROXY", "proxy.example:3128", "HTTPS_PROXY: must be an http"),
         (
             "NOTIFY_WEBHOOK",
