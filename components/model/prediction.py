@@ -84,7 +84,7 @@ def _environment(scratch: str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "HOME": scratch,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry),
+        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
         "PYTHONUTF8": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TMPDIR": scratch,

@@ -1,6 +1,7 @@
 """Two models against each other, and what neither of them may do to the judge."""
 
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from components.storage.opening import open_bucket
 from components.train import saved_model
 from tests.conftest import TrainModel, untrained
 
+CHECKOUT = Path(__file__).parents[3]
 NO_FLOORS = Thresholds(min_accuracy=0.0, min_digit_recall=0.0, min_improvement=0.0)
 JUDGE = """
 import sys
@@ -67,7 +69,10 @@ def test_the_judge_never_loads_a_model(
 ) -> None:
     version = publish(open_bucket(str(tmp_path / "bucket")), worse_dir, {}, 0).version
     command = [sys.executable, "-c", JUDGE, dataset_dir, str(model_dir), str(tmp_path / "bucket")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=CHECKOUT, env=environment
+    )  # as from a shell in the checkout, where "" stands in sys.path for it
     assert done.stdout.splitlines()[-2:] == [version, "[]"]
 
 
