@@ -63,9 +63,9 @@ class Statistics:
     @classmethod
     def read(cls, fields: JsonObject) -> "Statistics":
         """Reads statistics; raises DataError if they are not what `as_dict` gives."""
-        histograms = fields.nested("histograms")
-        read = {name: _counts(histograms, name, BINS) for name in RANGES}
-        return cls(fields.integer("rows"), read, _counts(fields, "class_counts", CLASSES))
+        rows, histograms = fields.integer("rows"), fields.nested("histograms")
+        read = {name: _counts(histograms, name, BINS, rows) for name in RANGES}
+        return cls(rows, read, _counts(fields, "class_counts", CLASSES, rows))
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """Of both sets of rows together."""
@@ -159,10 +159,14 @@ def _merged(
     return np.add.reduceat(reference, starts), np.add.reduceat(other, starts)
 
 
-def _counts(fields: JsonObject, name: str, length: int) -> list[int]:
+def _counts(fields: JsonObject, name: str, length: int, rows: int) -> list[int]:
     counts: list[Any] = fields.array(name)
     if len(counts) != length or any(type(count) is not int or count < 0 for count in counts):
         raise DataError(f"{fields.where}: {name} must be {length} whole numbers")
+    if rows < 1 or sum(counts) != rows:
+        raise DataError(
+            f"{fields.where}: {name} counts {sum(counts)} rows of rows={rows}, must be all of 1 or more"
+        )
     return counts
 
 

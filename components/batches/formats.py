@@ -8,10 +8,15 @@ What is read is bounded before it is unpacked, and nothing in it is ever execute
 """
 
 import gzip
+import io
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +29,11 @@ from components.model.contract import CLASSES, IMAGE_SHAPE
 FORMS = "an IDX pair, a folder of them, a folder with folders 0 to 9 of PNG, or one .npz"
 _MAX_BYTES = idx.images_size(MAX_ROWS)
 _MAX_PNG_BYTES = 1 << 20
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = struct.Struct(">8sI4sIIBB")  # signature; length and name of the first chunk; size, bits, colour
+_GREY = 0
+_COLOURS = {_GREY: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+_CLASS_NAMES = frozenset(str(digit) for digit in range(CLASSES))
 _GZIP = b"\x1f\x8b"
 _IDX_MAGICS = (b"\x00\x00\x08\x01", b"\x00\x00\x08\x03")
 _NPZ_NAMES = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "y_test"))
@@ -42,7 +52,8 @@ def read(paths: Sequence[Path]) -> Labelled:
     try:
         return _read(paths)
     except OSError as error:
-        raise UsageError(f"{error.filename or paths[0]}: cannot be read: {error.strerror}") from None
+        reason = error.strerror or error
+        raise UsageError(f"{error.filename or paths[0]}: cannot be read: {reason}") from None
 
 
 def _read(paths: Sequence[Path]) -> Labelled:
@@ -59,8 +70,7 @@ def _read(paths: Sequence[Path]) -> Labelled:
 
 
 def _folder(directory: Path) -> Labelled:
-    classes = [directory / str(digit) for digit in range(CLASSES)]
-    if any(folder.is_dir() for folder in classes):
+    if any((directory / name).is_dir() for name in _CLASS_NAMES):
         return _png_folders(directory)
     found = [path for path in sorted(directory.iterdir()) if path.is_file() and _is_idx(path)]
     if len(found) == 2:
@@ -106,34 +116,61 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _npz(path: Path) -> Labelled:
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > 10 * _MAX_BYTES:  # pixels may be whole numbers of up to eight bytes
-        raise DataError(f"{path.name}: unpacks to {size} bytes, must be at most {10 * _MAX_BYTES}")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with zipfile.ZipFile(path) as archive:
+            held = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             for images, labels in _NPZ_NAMES:
-                if images in arrays and labels in arrays:
-                    return checked(_array(arrays, images), _array(arrays, labels), path.name)
-            held = ", ".join(arrays)
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path.name}: is no archive of plain arrays: {reason}") from None
+                if images in held and labels in held:
+                    arrays = (_array(archive, held[name], path.name) for name in (images, labels))
+                    return checked(*arrays, path.name)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+    ) as error:  # the last: encrypted, unsupported
+        raise DataError(f"{path.name}: damaged archive: {_short(error)}") from None
     wanted = " or ".join(f"{images} and {labels}" for images, labels in _NPZ_NAMES)
-    raise DataError(f"{path.name}: holds {held[:120] or 'nothing'}; must hold {wanted}")
+    raise DataError(f"{path.name}: holds {', '.join(held)[:120] or 'nothing'}; must hold {wanted}")
 
 
-def _array(arrays: "np.lib.npyio.NpzFile", name: str) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = arrays[name]
-    return array
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> NDArray[np.generic]:
+    """Reads one array; type and size are looked at before it is unpacked, and nothing is unpickled."""
+    where = f"{where}: {member.filename}"
+    with archive.open(member) as file:
+        try:
+            shape, fortran_order, dtype = _npy_header(file)
+        except (ValueError, tokenize.TokenError) as error:
+            raise DataError(f"{where}: is no array: {_short(error)}") from None
+        if dtype.kind not in "ui":  # an object's would be pickled
+            raise DataError(f"{where}: holds {str(dtype)[:60]}, must hold whole numbers")
+        size = math.prod(shape) * dtype.itemsize
+        if not 0 <= size <= _MAX_BYTES * dtype.itemsize or any(length < 0 for length in shape):
+            raise DataError(f"{where}: is {list(shape)[:8]}, more than {MAX_ROWS} images")
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise DataError(f"{where}: {len(content)} bytes of {size} for {list(shape)[:8]} of {dtype}")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(file)
+    return header
 
 
 def _png_folders(directory: Path) -> Labelled:
+    folders = sorted(path for path in directory.iterdir() if path.is_dir() and _is_seen(path))
+    strangers = [folder.name for folder in folders if folder.name not in _CLASS_NAMES]
+    if strangers:
+        raise DataError(
+            f"{directory}: has a folder {strangers[0][:60]!r}, folders of digits are 0 to {CLASSES - 1}"
+        )
     files = [
-        (path, digit)
-        for digit in range(CLASSES)
-        for path in sorted((directory / str(digit)).glob("*"))
-        if path.is_file()
+        (path, int(folder.name)) for folder in folders for path in sorted(folder.iterdir()) if _is_seen(path)
     ]
     if not 1 <= len(files) <= MAX_ROWS:
         found = f"{len(files)} files in its folders 0 to 9"
@@ -144,19 +181,36 @@ def _png_folders(directory: Path) -> Labelled:
     return checked(images, np.array([digit for _, digit in files], np.uint8), str(directory))
 
 
+def _is_seen(path: Path) -> bool:
+    """Desktops leave hidden files beside people's own, such as .DS_Store."""
+    return not path.name.startswith(".")
+
+
 def _png(path: Path) -> NDArray[np.uint8]:
     """Returns a PNG's pixels; its size and depth are looked at before anything is unpacked."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    if path.stat().st_size > _MAX_PNG_BYTES:
+    if not path.is_file():
+        raise DataError(f"{path}: is no file")
+    with path.open("rb") as file:
+        content = file.read(_MAX_PNG_BYTES + 1)
+    if len(content) > _MAX_PNG_BYTES:
         raise DataError(f"{path}: larger than {_MAX_PNG_BYTES} bytes")
+    if not content.startswith(_PNG) or len(content) < _PNG_HEADER.size:
+        raise DataError(f"{path}: is no PNG")
+    # Looked at here, for the library calls 2 and 4 bits of grey 8.
+    _, _, _, width, height, bits, colour = _PNG_HEADER.unpack_from(content)
+    if (height, width, bits, colour) != (*IMAGE_SHAPE, 8, _GREY):
+        found = f"{width} x {height} of {bits} bits, {_COLOURS.get(colour, 'unknown')}"
+        raise DataError(f"{path}: is {found}; must be 28 x 28 of 8 bits, grey")
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.size != IMAGE_SHAPE[::-1] or image.mode != "L" or getattr(image, "n_frames", 1) != 1:
-                found = f"{image.width} x {image.height} in mode {image.mode}"
-                raise DataError(f"{path}: is {found}, must be one image of 28 x 28 grey values of 8 bits (L)")
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if getattr(image, "n_frames", 1) != 1:
+                raise DataError(f"{path}: is animated; must be one image")
             return np.asarray(image)
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: is no PNG") from None
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: damaged PNG: {' '.join(str(error).split())[:120]}") from None
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+        raise DataError(f"{path}: damaged PNG: {_short(error)}") from None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

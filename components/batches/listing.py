@@ -14,13 +14,15 @@ from pathlib import Path
 
 from components.errors import DataError, StorageError, UsageError
 from components.storage import uri
-from components.storage.bucket import Bucket, ConflictError, StoredObject
+from components.storage.bucket import Bucket, ConflictError
 from components.storage.opening import open_bucket
 
 BATCHES = "batches/"
 REMOVED = "removed/"
 SUFFIX = ".json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME_FORM = "a name being 1 to 63 of a-z 0-9 . _ - that starts with a letter or digit, and no dataset's"
+RESERVED = ("mnist", "fashion_mnist", "kmnist")  # slices of test rows that the base datasets have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +57,19 @@ def entries(bucket: Bucket) -> list[Entry]:
     """Returns every batch, by name; reads no manifest from a store that lists checksums.
 
     Raises:
+      DataError: something is called like a manifest, of a batch that nothing here could have written.
       StorageError: the bucket is missing, refuses or does not answer.
     """
-    removed = {_name(stored, REMOVED) for stored in bucket.list(REMOVED)}
+    removed = {_between(REMOVED, stored.name) for stored in bucket.list(REMOVED)}
     found = []
     for stored in bucket.list(BATCHES):
+        if not stored.name.endswith(SUFFIX):  # a folder's placeholder, a person's notes
+            continue
+        name = _between(BATCHES, stored.name)
+        if not _is_name(name):
+            raise DataError(f"{bucket.uri}/{stored.name}: must be called {BATCHES}NAME{SUFFIX}, {NAME_FORM}")
         whole = stored if stored.crc32c is not None else bucket.stat(stored.name)
-        if whole is not None and whole.crc32c is not None and stored.name.endswith(SUFFIX):
-            name = _name(stored, BATCHES)
+        if whole is not None and whole.crc32c is not None:
             found.append(Entry(name, whole.size, whole.crc32c, name in removed))
     return found
 
@@ -80,10 +87,8 @@ def digest(found: Iterable[Entry]) -> str:
 
 def check_name(name: str) -> str:
     """Returns `name`; raises UsageError if no batch can be called so."""
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"--name={name[:80]!r}: must be 1 to 63 of a-z 0-9 . _ - and start with a letter or digit"
-        )
+    if not _is_name(name):
+        raise UsageError(f"name={name[:80]!r}: no batch can be called so, {NAME_FORM}")
     return name
 
 
@@ -106,5 +111,9 @@ def remove(bucket: Bucket, name: str) -> bool:
     return True
 
 
-def _name(stored: StoredObject, prefix: str) -> str:
-    return stored.name.removeprefix(prefix).removesuffix(SUFFIX)
+def _is_name(name: str) -> bool:
+    return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
+def _between(prefix: str, name: str) -> str:
+    return name.removeprefix(prefix).removesuffix(SUFFIX)

@@ -5,7 +5,7 @@ is tested on must be in nobody's training rows, and what two people label differ
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from components.batches.labelled import Labelled, Labels, RawImages
 from components.model.contract import PIXELS
 
 Rows = NDArray[np.intp]
+_ROWS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _sorted(
     conflicting = conflicting & ~tests
     repeated = repeated & ~tests & ~conflicting
     kept = np.flatnonzero(~(tests | conflicting | repeated))
-    at = np.array([places.place(key) for key in places.keys(images[kept])], np.intp)
+    at = np.fromiter((places.place(key) for key in _place_keys(images, kept)), np.intp, len(kept))
     return Sorted(
         train=kept[at == places.TRAIN],
         validation=kept[at == places.VALIDATION],
@@ -80,6 +81,11 @@ def _sorted(
         conflicts=int(conflicting.sum()),
         test_copies=int(tests.sum()),
     )
+
+
+def _place_keys(images: RawImages, rows: Rows) -> Iterator[bytes]:
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        yield from places.keys(images[rows[first : first + _ROWS_AT_ONCE]])
 
 
 def _conflicting(group: NDArray[np.intp], labels: Labels, groups: int) -> NDArray[np.bool_]:
@@ -93,6 +99,10 @@ def _conflicting(group: NDArray[np.intp], labels: Labels, groups: int) -> NDArra
 
 def _keys(images: RawImages) -> NDArray[np.int64]:
     """Tells images apart within this process: Python's own 64-bit hash of their bytes, int64 [N]."""
-    content = images.tobytes()
-    rows = (hash(content[first : first + PIXELS]) for first in range(0, len(content), PIXELS))
-    return np.fromiter(rows, np.int64, len(images))
+
+    def hashes() -> Iterator[int]:
+        for start in range(0, len(images), _ROWS_AT_ONCE):
+            content = images[start : start + _ROWS_AT_ONCE].tobytes()
+            yield from (hash(content[first : first + PIXELS]) for first in range(0, len(content), PIXELS))
+
+    return np.fromiter(hashes(), np.int64, len(images))

@@ -9,10 +9,9 @@ import numpy as np
 
 from components import dataset as artifact
 from components.batches.labelled import Labelled, RawImages
-from components.batches.sorting import Rows
 from components.errors import StorageError, UsageError
 from components.ingest import additions, archives, download, mirrors
-from components.ingest.layout import lay_out
+from components.ingest.layout import Part, gathered, lay_out
 from components.ingest.settings import Settings
 from components.model.contract import PIXELS
 
@@ -51,7 +50,7 @@ def ingest(
             batches = additions.gather(
                 batches_uri, batches_digest, base, base_test.images, Path(scratch), settings.max_drift
             )
-            facts = _write(settings, data_dir, source, base, base_test, batches, duplicates)
+            facts = _write(settings, data_dir, Path(scratch), source, base, base_test, batches, duplicates)
     except OSError as error:
         where = error.filename or settings.mirror or settings.dataset
         raise StorageError(f"{where}: {error.strerror or error}") from error
@@ -74,6 +73,7 @@ def _check_rows(settings: Settings, rows: int) -> None:
 def _write(
     settings: Settings,
     data_dir: str | Path,
+    scratch_dir: Path,
     source: str,
     base: Labelled,
     base_test: Labelled,
@@ -87,7 +87,8 @@ def _write(
         batches=[(batch.rows, batch.into) for batch in batches],
     )
     base_rows = (len(base) - settings.validation_rows, settings.validation_rows, len(base_test))
-    tests = [base_test, *(_rows_of(batch.rows, batch.into.test) for batch in batches)]
+    tests = [Part(base_test, np.arange(len(base_test)))]
+    tests += [Part(batch.rows, batch.into.test) for batch in batches]
     return artifact.write(
         data_dir,
         name=settings.dataset,
@@ -98,15 +99,11 @@ def _write(
         augment_factor=settings.augment_factor,
         images=layout.images(settings.augment_factor),
         labels=layout.labels(settings.augment_factor),
-        test_images=np.concatenate([rows.images for rows in tests]),
-        test_labels=np.concatenate([rows.labels for rows in tests]),
+        test_images=gathered(tests, scratch_dir) if batches else base_test.images,
+        test_labels=np.concatenate([part.labels for part in tests]),
         duplicates=duplicates,
         slices=additions.slices(settings.dataset, base_rows, batches) if batches else None,
     )
-
-
-def _rows_of(rows: Labelled, chosen: Rows) -> Labelled:
-    return Labelled(rows.images[chosen], rows.labels[chosen])
 
 
 def tell(facts: artifact.Facts, news_path: str) -> None:

@@ -7,12 +7,14 @@ Without batches the base dataset's rows keep their order, and the last of them v
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from components.batches.labelled import Labelled, Labels, RawImages
 from components.batches.sorting import Rows, Sorted
 from components.ingest import augment
+from components.model.contract import IMAGE_SHAPE
 
 _CHUNK_ROWS = 512  # whose gathers stay in the processor's cache
 
@@ -63,6 +65,18 @@ class Layout:
         """Returns the labels of `images`, uint8 [N]."""
         copied = np.concatenate([part.labels for part in self.copied])
         return np.concatenate([np.tile(copied, factor - 1), *(part.labels for part in self.plain)])
+
+
+def gathered(parts: Sequence[Part], scratch_dir: Path) -> RawImages:
+    """Returns the images of all parts, in a file of `scratch_dir` that is mapped: not all are in memory."""
+    count = sum(len(part.rows) for part in parts)
+    images = np.memmap(scratch_dir / "gathered", np.uint8, "w+", shape=(count, *IMAGE_SHAPE))
+    start = 0
+    for part in parts:
+        for first, chunk in part.chunks():
+            images[start + first : start + first + len(chunk)] = chunk
+        start += len(part.rows)
+    return images
 
 
 def lay_out(

@@ -1,6 +1,7 @@
 """`mnist-pipeline data add|list|check|remove`: labelled batches that scheduled runs learn from."""
 
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from components.storage import uri as uri_forms
 from pipeline.commands import tables
 
 if TYPE_CHECKING:
-    from components.batches.drift import Statistics
+    from components.batches.admission import Addition
+    from components.batches.labelled import Labelled
     from components.batches.manifest import Manifest
     from components.storage.bucket import Bucket
 
@@ -25,6 +27,7 @@ Files = Annotated[
 _PLACE = "The batches_uri: gs://bucket/prefix or a directory."
 To = Annotated[str, typer.Option("--to", metavar="URI", help=_PLACE)]
 From = Annotated[str, typer.Option("--from", metavar="URI", help=_PLACE)]
+_UNNAMED = "these files"
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What the batch is called, for good.")]
 
 
@@ -50,7 +53,12 @@ def add(
 def check(
     files: Files,
     against: Annotated[
-        str, typer.Option("--against", metavar="URI", help="A batches_uri: is --name free there?")
+        str,
+        typer.Option(
+            "--against",
+            metavar="URI",
+            help="A batches_uri whose batches ingest would read too; fetches them all.",
+        ),
     ] = "",
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The name that it would get.")] = "",
     max_drift: Annotated[
@@ -58,27 +66,23 @@ def check(
     ] = 0.0,
     as_json: tables.Json = False,
 ) -> None:
-    """Say what ingest would say of labelled digits, before anything is stored."""
-    from components.batches import checks, drift, formats, listing
+    """Say what ingest, with the bundled MNIST, would say of labelled digits; nothing is stored."""
+    from components.batches import admission, formats, listing, store
 
     if name:
         listing.check_name(name)
-    rows = formats.read(files)
-    moved = drift.psi(_bundled(), drift.measure(rows.images, rows.labels))
-    feature, worst = drift.worst(moved)
-    record: dict[str, Any] = {
-        "rows": len(rows),
-        "drift": {each: round(index, 3) for each, index in moved.items()},
-        "verdict": f"{drift.in_words(worst)} ({feature} {worst:.2f})",
-        "findings": checks.findings(rows),
-    }
-    tables.print_facts(record, as_json=as_json)
-    if against and name:
-        taken = [entry for entry in listing.entries(_opened(against, "--against")) if entry.name == name]
-        if taken:
-            raise DataError(f"--name={name}: {against} has or had such a batch; a batch is never changed")
-    if max_drift and worst > max_drift:
-        raise DataError(f"drift {worst:.2f} of {feature} is above --max-drift={max_drift:g}")
+    bucket = _opened(against, "--against") if against else None
+    new = admission.Candidate(name or _UNNAMED, formats.read(files))
+    if bucket is not None and name:
+        store.find_same(bucket, store.describe(name, new.rows))
+    with tempfile.TemporaryDirectory(prefix="batches-") as scratch:
+        found = store.download_all(bucket, listing.entries(bucket), Path(scratch)) if bucket else []
+        others = [each for each in found if each.name != name]
+        ordered = sorted([*others, new], key=lambda each: (each.name == _UNNAMED, each.name))
+        additions = admission.admit(_bundled("train-*"), _bundled("t10k-*").images, ordered)
+        [addition] = [each for each in additions if each.candidate is new]
+    tables.print_facts(_foreseen(addition), as_json=as_json)
+    admission.refuse_drifted([addition], max_drift)
 
 
 @data_app.command(name="list")
@@ -117,11 +121,24 @@ def _record(manifest: "Manifest") -> dict[str, Any]:
     return {key: facts[key] for key in kept}
 
 
-def _bundled() -> "Statistics":
-    """The statistics of MNIST's training rows, which ship with the project."""
-    from components.batches import drift, formats
+def _foreseen(addition: "Addition") -> dict[str, Any]:
+    into = addition.into
+    return {
+        "rows": len(addition.rows),
+        "train": len(into.train),
+        "validation": len(into.validation),
+        "test": len(into.test),
+        **addition.dropped,
+        "drift": {name: round(index, 3) for name, index in addition.drift.items()},
+        "verdict": addition.verdict,
+        "findings": addition.findings,
+    }
+
+
+def _bundled(names: str) -> "Labelled":
+    """Rows of MNIST, which ships with the project."""
+    from components.batches import formats
     from pipeline.images.references import CHECKOUT
 
     archives = CHECKOUT / "components" / "ingest" / "bundled" / "mnist"
-    rows = formats.read(sorted(archives.glob("train-*")))
-    return drift.measure(rows.images, rows.labels)
+    return formats.read(sorted(archives.glob(names)))
