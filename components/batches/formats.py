@@ -121,8 +121,11 @@ def _npz(path: Path) -> Labelled:
             held = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             for images, labels in _NPZ_NAMES:
                 if images in held and labels in held:
-                    arrays = (_array(archive, held[name], path.name) for name in (images, labels))
-                    return checked(*arrays, path.name)
+                    return checked(
+                        _array(archive, held[images], path.name),
+                        _array(archive, held[labels], path.name),
+                        path.name,
+                    )
     except (
         zipfile.BadZipFile,
         zlib.error,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from components import dataset as artifact
+from components.batches.admission import Addition
 from components.batches.labelled import Labelled, RawImages
 from components.errors import StorageError, UsageError
 from components.ingest import additions, archives, download, mirrors
@@ -77,7 +78,7 @@ def _write(
     source: str,
     base: Labelled,
     base_test: Labelled,
-    batches: list[additions.Addition],
+    batches: list[Addition],
     duplicates: int,
 ) -> artifact.Facts:
     layout = lay_out(
