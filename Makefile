@@ -66,6 +66,7 @@ test-notebook: $(VENV)/dev  ## Train the notebook's four cells at full length an
 
 test-kills: $(VENV)/dev  ## Kill publishers at every boundary and trainers anywhere; prints what came of it
 	python -m tests.sweeps.publish_sweep
+	python -m tests.sweeps.batch_sweep
 	python -m tests.sweeps.training_sweep
 
 bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")

@@ -142,11 +142,13 @@ def publisher(uri: str, model_dir: str, generation: int, emulator: str, kill_at:
         os._exit(100)  # there was no such operation: the sweep is over
 
 
-def process(*arguments: object) -> multiprocessing.process.BaseProcess:
-    """Returns a publisher that is not started yet, forked from a clean process with everything imported."""
+def process(
+    *arguments: object, target: Callable[..., None] = publisher
+) -> multiprocessing.process.BaseProcess:
+    """Returns a writer that is not started yet, forked from a clean process with everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["google.cloud.storage", "components.storage.gcs", "google_crc32c"])
-    return context.Process(target=publisher, args=arguments)
+    return context.Process(target=target, args=arguments)
 
 
 def sweep_local(root: Path, tally: Tally, step: int = 1) -> None:

@@ -15,6 +15,8 @@ from components.storage.opening import open_bucket
 from tests.components.batches.digits import noise
 from tests.components.registry.test_reading import contents
 from tests.fakes.gcs_fixtures import Gcs
+from tests.sweeps import batch_sweep
+from tests.sweeps.publish_sweep import Tally
 
 ROWS = noise(1, 30)
 MANIFEST = "batches/one.json"
@@ -212,6 +214,22 @@ def test_of_many_writers_in_a_directory_one_wins(tmp_path: Path) -> None:
     bucket = open_bucket(str(tmp_path / "bucket"))
     assert store.read_manifest(bucket, "one").images.sha256 == winner
     assert len(read_back(bucket, tmp_path)) == 1
+
+
+def test_a_kill_at_any_request_leaves_no_half_batch(gcs: Gcs, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.server.url)
+    tally = Tally()
+    batch_sweep.sweep_gcs(tmp_path, gcs.server, gcs.proxy, tally)
+    assert tally.kills >= 8
+    assert tally.reads > tally.kills
+    assert (tally.torn, tally.converged, tally.orphans) == ([], tally.kills, 0)
+
+
+def test_a_kill_at_any_file_operation_leaves_no_half_batch(tmp_path: Path) -> None:
+    tally = Tally()
+    batch_sweep.sweep_local(tmp_path, tally, step=7)
+    assert tally.kills >= 4
+    assert (tally.torn, tally.converged, tally.orphans) == ([], tally.kills, 0)
 
 
 def test_a_directory_that_is_not_there_is_no_place_without_batches(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """scan asks for a listing and for nothing else."""
 
+import contextlib
+import http.client
 import math
 from pathlib import Path
 
@@ -11,8 +13,7 @@ from components.scan import core
 from components.storage.opening import open_bucket
 from tests.components.batches.digits import noise
 from tests.fakes.gcs_fixtures import Gcs
-
-BATCHES = 10_000
+from tests.fakes.gcs_server import PAGE_OBJECTS
 
 
 def test_nowhere_is_no_request(gcs: Gcs) -> None:
@@ -45,13 +46,24 @@ def test_a_place_that_is_missing_is_not_one_without_batches(gcs: Gcs, tmp_path: 
         core.scan("gs://missing-bucket")
 
 
-@pytest.mark.parametrize("count", [0, 1_500, BATCHES])
-def test_one_listing_for_each_thousand_batches_and_no_manifest_read(gcs: Gcs, count: int) -> None:
+def put_many(gcs: Gcs, uri: str, count: int) -> None:
+    """Writes so many manifests, over one connection."""
+    with contextlib.closing(http.client.HTTPConnection(*gcs.server.address, timeout=30)) as connection:
+        for number in range(count):
+            query = f"uploadType=media&name=batches/{number:06}.json"
+            path = f"/upload/storage/v1/b/{uri.removeprefix('gs://')}/o?{query}"
+            connection.request("POST", path, b"%d" % number)
+            assert connection.getresponse().read()
+
+
+@pytest.mark.parametrize(("count", "page"), [(0, PAGE_OBJECTS), (1_500, PAGE_OBJECTS), (1_000, 100)])
+def test_one_listing_for_each_page_of_batches_and_no_manifest_read(gcs: Gcs, count: int, page: int) -> None:
+    """The last has as many pages as 10,000 batches, which take the fake server two minutes to take in."""
+    gcs.proxy.page_objects = page
     uri = gcs.new_bucket()
-    for number in range(count):
-        gcs.server.put(uri.removeprefix("gs://"), f"batches/{number:06}.json", b"%d" % number)
+    put_many(gcs, uri, count)
     gcs.proxy.requests.clear()
     core.scan(uri)
     listings = [line for line in gcs.proxy.requests if line.split("?")[0].endswith("/o")]
     assert gcs.proxy.requests == listings
-    assert len(listings) == max(1, math.ceil(count / 1_000)) + 1  # and one of what was removed
+    assert len(listings) == max(1, math.ceil(count / page)) + 1  # and one of what was removed
