@@ -69,6 +69,9 @@ test-kills: $(VENV)/dev  ## Kill publishers at every boundary and trainers anywh
 	python -m tests.sweeps.batch_sweep
 	python -m tests.sweeps.training_sweep
 
+demo-retraining: $(VENV)/local  ## Four nights on this machine: a model, new digits, nothing new, wrong labels
+	python -m pipeline demo-retraining $(ARGS)
+
 bench: $(VENV)/dev  ## Measure, print ratios, write output/bench.json (ARGS="--only training --rounds 3")
 	python -m tests.benchmarks $(ARGS)
 
@@ -117,4 +120,4 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/local
 	$(INSTALL) $<
 	@touch $@
 
-.PHONY: help setup run images push run-docker sbom submit schedule needs-env test test-notebook test-kills bench check fix compile golden clean
+.PHONY: help setup run images push run-docker sbom submit schedule needs-env test test-notebook test-kills demo-retraining bench check fix compile golden clean

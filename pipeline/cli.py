@@ -9,6 +9,7 @@ from components.errors import PipelineError, one_line
 from pipeline import streams
 from pipeline.commands.compile import compile_
 from pipeline.commands.data import data_app
+from pipeline.commands.demo import demo_retraining
 from pipeline.commands.env import env_app
 from pipeline.commands.images import images_app
 from pipeline.commands.models import models_app
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(run)
 app.command(name="compile")(compile_)
 app.command()(submit)
+app.command()(demo_retraining)
 app.add_typer(data_app, name="data")
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
