@@ -32,6 +32,8 @@ class Evaluated:
             min_accuracy=min_accuracy,
             min_digit_recall=0.0,
             min_improvement=0.0,
+            max_p_value=1.0,
+            max_slice_loss=1.0,
         )
         self.facts = json.loads(Path(self.evaluation.path, "evaluation.json").read_text(encoding="utf-8"))
 
