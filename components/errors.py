@@ -67,6 +67,11 @@ def one_line(error: BaseException) -> str:
     return f"{shown[: MAX_MESSAGE - 200]} … {shown[-150:]} ({len(shown)} characters)"
 
 
+def shortened(text: str) -> str:
+    """Returns a text as messages have it where it needs no quotes: the middle of a long one left out."""
+    return text if len(text) <= 120 else f"{text[:90]}...{text[-20:]}"
+
+
 def quoted(value: object) -> str:
     """Returns a value as messages have it: as Python writes it, the middle of a long one left out."""
     return _SHORT.repr(value)

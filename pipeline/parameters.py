@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.errors import UsageError
+from components.errors import UsageError, quoted, shortened
 from pipeline import yaml_mapping
 
 COMMAND_LINE = "-p"
@@ -94,9 +94,10 @@ def _split(assignments: Iterable[str]) -> dict[str, str]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
-            raise UsageError(f"{COMMAND_LINE} {assignment}: must be name=value")
+            raise UsageError(f"{COMMAND_LINE} {shortened(assignment)}: must be name=value")
         if name in split:
-            raise UsageError(f"{COMMAND_LINE} {assignment}: {name} was already set to {split[name]!r}")
+            where = f"{COMMAND_LINE} {shortened(assignment)}"
+            raise UsageError(f"{where}: {shortened(name)} was already set to {quoted(split[name])}")
         split[name] = text
     return split
 
@@ -105,7 +106,8 @@ def _declaration(name: str, known: Mapping[str, Any], source: str) -> dict[str, 
     if name not in known:
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise UsageError(f"{name}: no such parameter (from {source}); {hint}known: {', '.join(known)}")
+        unknown = f"{shortened(name)}: no such parameter (from {source})"
+        raise UsageError(f"{unknown}; {hint}known: {', '.join(known)}")
     found: dict[str, Any] = known[name]
     return found
 
@@ -123,7 +125,7 @@ def _parsed(name: str, text: str, known: Mapping[str, Any]) -> Any:
         if kind == "BOOLEAN":
             return _BOOLEANS[text.lower()]
         value = json.loads(text)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         raise _wrong_type(name, text, kind, COMMAND_LINE) from None
     return _typed(name, value, known, COMMAND_LINE)
 
@@ -154,4 +156,4 @@ def _as_declared(value: Any, declaration: Mapping[str, Any]) -> Any:
 
 
 def _wrong_type(name: str, value: Any, kind: str, source: str) -> UsageError:
-    return UsageError(f"{name}={value!r}: must be {_EXPECTED[kind]} (from {source})")
+    return UsageError(f"{name}={quoted(value)}: must be {_EXPECTED[kind]} (from {source})")

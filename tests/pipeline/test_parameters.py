@@ -84,6 +84,34 @@ def test_a_bad_assignment_is_one_line_with_what_is_allowed(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["epochs=" + "9" * 400],
+        ["epochs=" + "9" * 5_000],
+        ["learning_rate=" + "9" * 400],
+        ["hidden_units=[" + "9" * 400 + "]"],
+        ["hidden_units=" + "[" * 100_000],
+        ["hidden_units=[" + "1," * 100_000 + "1]"],
+        ["model_style=" + "x" * 100_000],
+        ["x" * 100_000 + "=1"],
+        ["x" * 100_000],
+        ["epochs=1", "epochs=" + "9" * 100_000],
+        ["bucket_uri=" + "x" * 100_000],
+        ["mirror=" + "x://" * 100_000],
+        ["notify_webhook=" + "x" * 100_000],
+    ],
+    ids=lambda assignments: assignments[-1][:20],
+)
+def test_a_value_of_any_length_is_refused_in_a_line_that_a_person_can_read(
+    spec: dict[str, Any], assignments: list[str]
+) -> None:
+    with pytest.raises(UsageError) as error:
+        resolve(spec, assignments, fallbacks={"bucket_uri": "/models"})
+    assert len(str(error.value)) < 1_000
+    assert "(from -p)" in str(error.value) or str(error.value).startswith("-p ")
+
+
 def test_a_parameter_without_default_must_be_given(spec: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^bucket_uri: has no default, set it with -p bucket_uri="):
         resolve(spec, [])
@@ -103,7 +131,10 @@ def test_a_parameter_without_default_must_be_given(spec: dict[str, Any]) -> None
         ("- epochs", "must be a mapping of names to values"),
         ("", "must be a mapping of names to values"),
         ("epochs: [", "is not YAML: "),
-        ("epochs: !!python/object/apply:os.system [echo]", "is not YAML: "),
+        ("epochs: !!python/object/apply:os.system [echo]", "mine.yaml:1:9: a tag is not allowed"),
+        ("epochs: 010\nlearning_rate: 1e-3\nseed: -1", "seed=-1: must be a whole number from 0"),
+        ("model_style: 2026-02-30", "model_style='2026-02-30': must be one of "),
+        ("holdout: yes", "holdout='yes': must be true or false (from "),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_it(
