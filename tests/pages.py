@@ -6,7 +6,7 @@ as it stands, unless the line before it says why not:
     <!-- not run: needs a cluster -->
 
 `…` in what a command prints stands for anything; a line of it alone for any lines. After
-`<!-- figures vary -->` any number may stand where the page has one.
+`<!-- figures vary -->` any number or digest may stand where the page has one.
 """
 
 import dataclasses
@@ -27,6 +27,8 @@ FIGURES_VARY = "figures vary"
 NOT_RUN = "not run: "
 
 _FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_DIGEST_LENGTH = 12
+_FIGURE = re.compile(rf"\b[0-9a-f]{{{_DIGEST_LENGTH},}}\b|\d+")
 _COMMENT = re.compile(r"<!-- (.*) -->")
 
 
@@ -111,10 +113,14 @@ def is_as_printed(step: Step, shown: str) -> bool:
 
 
 def _pattern(line: str, marker: str) -> str:
-    if line == "…":
+    if line.strip() == "…":
         return r"(?:.*\n)*"
     pattern = re.escape(line).replace("…", ".*")
-    return (re.sub(r"\d+", r"\\d+", pattern) if marker == FIGURES_VARY else pattern) + r"\n"
+    return (_FIGURE.sub(_any_like_it, pattern) if marker == FIGURES_VARY else pattern) + r"\n"
+
+
+def _any_like_it(figure: re.Match[str]) -> str:
+    return r"\d+" if figure[0].isdigit() and len(figure[0]) < _DIGEST_LENGTH else "[0-9a-f]+"
 
 
 def prose(page: Path) -> str:

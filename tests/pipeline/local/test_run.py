@@ -23,6 +23,7 @@ from pipeline.images.references import CHECKOUT
 from pipeline.local import run
 from pipeline.local.log import RunLog
 from pipeline.parameters import resolve
+from tests import pages
 from tests.conftest import FEW_ROWS
 from tests.golden.__main__ import GOLDEN_DIR
 
@@ -94,6 +95,15 @@ def test_a_run_shows_its_tasks_and_their_progress(first_run: FirstRun) -> None:
     assert "epoch 1/1  loss " in first_run.done.stdout
     assert "executor_input" not in first_run.done.stdout
     assert first_run.done.stderr == ""
+
+
+def test_readme_shows_what_a_run_prints(first_run: FirstRun) -> None:
+    """But for the figures: the README's run has ten times the epochs and fifty times the rows."""
+    [shown] = [
+        block for block in pages.blocks(CHECKOUT / "README.md") if block.text.startswith("$ make run\n")
+    ]
+    [step] = pages.steps(dataclasses.replace(shown, marker=pages.FIGURES_VARY))
+    assert pages.is_as_printed(step, first_run.done.stdout)
 
 
 def test_a_run_ends_with_an_accuracy_and_a_model_that_answers_raw_pixels(
