@@ -13,6 +13,7 @@ from pipeline.commands.demo import demo_retraining
 from pipeline.commands.env import env_app
 from pipeline.commands.images import images_app
 from pipeline.commands.models import models_app
+from pipeline.commands.params import params
 from pipeline.commands.run import run
 from pipeline.commands.runs import runs_app
 from pipeline.commands.schedule import schedule_app
@@ -32,6 +33,7 @@ app.command(name="compile")(compile_)
 app.command()(submit)
 app.command()(demo_retraining)
 app.add_typer(data_app, name="data")
+app.command()(params)
 app.add_typer(images_app, name="images")
 app.add_typer(models_app, name="models")
 app.add_typer(env_app, name="env")

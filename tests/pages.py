@@ -28,6 +28,7 @@ NOT_RUN = "not run: "
 
 _FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _DIGEST_LENGTH = 12
+_COLUMN_GAP = re.compile(r"(?:\\ ){2,}")  # escaped blanks; a pipe gets a tab where a terminal gets them
 _FIGURE = re.compile(rf"\b[0-9a-f]{{{_DIGEST_LENGTH},}}\b|\d+")
 _COMMENT = re.compile(r"<!-- (.*) -->")
 
@@ -116,7 +117,8 @@ def _pattern(line: str, marker: str) -> str:
     if line.strip() == "…":
         return r"(?:.*\n)*"
     pattern = re.escape(line).replace("…", ".*")
-    return (_FIGURE.sub(_any_like_it, pattern) if marker == FIGURES_VARY else pattern) + r"\n"
+    pattern = _FIGURE.sub(_any_like_it, pattern) if marker == FIGURES_VARY else pattern
+    return _COLUMN_GAP.sub(r"(?:\\t|  +)", pattern) + r"\n"
 
 
 def _any_like_it(figure: re.Match[str]) -> str:

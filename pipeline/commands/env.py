@@ -1,25 +1,39 @@
 """`mnist-pipeline env list|check`: where runs can go."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.errors import PipelineError, UsageError
-from pipeline.commands import options
+from pipeline.commands import options, tables
+
+if TYPE_CHECKING:
+    from pipeline.environments import RemoteEnvironment
 
 env_app = typer.Typer(no_args_is_help=True, help="Where runs can go: list the environments, check one.")
 
 
 @env_app.command(name="list")
-def env_list() -> None:
+def env_list(as_json: tables.Json = False) -> None:
     """List the environments and what they point at."""
     from pipeline import environments
 
-    for name in environments.names():
-        try:
-            typer.echo(f"{name:<20} {environments.load(name).target}")
-        except UsageError as error:
-            typer.echo(f"{name:<20} {error}")
+    records = [_listed(name) for name in environments.names()]
+    tables.print_list(
+        records,
+        ("name", "target"),
+        as_json=as_json,
+        row=lambda record: (record["name"], record["error"] or record["target"]),
+    )
+
+
+def _listed(name: str) -> dict[str, Any]:
+    from pipeline import environments
+
+    try:
+        return {"name": name, "target": environments.load(name).target, "error": None}
+    except UsageError as error:
+        return {"name": name, "target": None, "error": str(error)}
 
 
 @env_app.command(name="check")
@@ -28,14 +42,29 @@ def env_check(
     connect: Annotated[
         bool, typer.Option("--connect", help="Ask the platform too, changing nothing.")
     ] = False,
+    as_json: tables.Json = False,
 ) -> None:
     """Say what is wrong with an environment, before anything is sent."""
     from pipeline import environments
 
     environment = environments.load(name)
-    if isinstance(environment, environments.LocalEnvironment):
-        typer.echo(f"{name}: fine")
-        return
+    problems, hint = [], ""
+    if not isinstance(environment, environments.LocalEnvironment):
+        problems = _problems(environment, connect=connect)
+        hint = "" if connect else "; --connect asks the platform too"
+    if as_json:
+        found = [{"message": str(problem), "exit_code": problem.exit_code} for problem in problems]
+        tables.print_facts({"name": name, "problems": found}, as_json=True)
+    for problem in problems[:-1]:
+        typer.echo(f"error: {problem}", err=True)
+    if problems:
+        raise problems[-1]
+    if not as_json:
+        typer.echo(f"{name}: fine{hint}")
+
+
+def _problems(environment: "RemoteEnvironment", *, connect: bool) -> list[PipelineError]:
+    from pipeline import environments
     from pipeline.platforms.opening import open_platform
     from pipeline.platforms.submission import package_for
 
@@ -48,8 +77,4 @@ def env_check(
             step()
         except PipelineError as error:
             problems.append(error)
-    for problem in problems[:-1]:
-        typer.echo(f"error: {problem}", err=True)
-    if problems:
-        raise problems[-1]
-    typer.echo(f"{name}: fine{'' if connect else '; --connect asks the platform too'}")
+    return problems

@@ -1,13 +1,13 @@
-"""`mnist-pipeline images build|push|sbom`."""
+"""`mnist-pipeline images list|build|push|sbom`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.commands import options
+from pipeline.commands import options, tables
 from pipeline.images import build as builder
-from pipeline.images import inventory
+from pipeline.images import inventory, references
 
 images_app = typer.Typer(no_args_is_help=True, help="The components' container images.")
 
@@ -19,6 +19,20 @@ Variant = Annotated[str, typer.Option(help="TensorFlow of the train image: cpu o
 Signing = Annotated[
     bool, typer.Option("--signing", help="With what signed models need, in evaluate and export.")
 ]
+
+
+@images_app.command("list")
+def list_command(
+    registry: options.Registry = "",
+    tag: options.Tag = "",
+    digests: options.Digests = None,
+    as_json: tables.Json = False,
+) -> None:
+    """Lists which image each task runs in, for the same options as compile and run; asks no engine."""
+    named = references.resolve(registry=registry, tag=tag, digests_path=digests)
+    hosts = {component: component for component in references.COMPONENTS} | references.GUESTS
+    records = [{"task": task, "image": named[host]} for task, host in hosts.items()]
+    tables.print_list(records, ("task", "image"), as_json=as_json)
 
 
 @images_app.command("build")

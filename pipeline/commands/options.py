@@ -1,7 +1,8 @@
 """Options that several commands take, and what several commands do with them."""
 
+import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from components.errors import UsageError
 from pipeline import home
+from pipeline.commands import tables
 
 if TYPE_CHECKING:
     from pipeline.environments import RemoteEnvironment
@@ -114,17 +116,14 @@ def remote_environment(name: str) -> "RemoteEnvironment":
     return environment
 
 
-def report_submitted(run: "Run", *, is_new: bool) -> None:
-    """Prints the run's id and URL, and says when it was there before."""
-    if is_new:
-        typer.echo(f"submitted: {run.run_id}")
-    else:
-        typer.echo(f"submitted before: {run.run_id}, {run.state}; --again makes another run of the same")
-    typer.echo(run.url)
-
-
 def launch(
-    platform: "Platform", attempts: "Sequence[Submission]", *, wait: bool, timeout: float, poll: float
+    platform: "Platform",
+    attempts: "Sequence[Submission]",
+    *,
+    wait: bool,
+    timeout: float,
+    poll: float,
+    as_json: bool,
 ) -> None:
     """Submits a run and, if it is to be waited for and was interrupted, the next of its attempts.
 
@@ -134,16 +133,33 @@ def launch(
     from pipeline.platforms import failures, watching
 
     deadline = time.monotonic() + timeout
+    report = whisper if as_json else typer.echo  # one JSON value on stdout, about the last of the runs
     for number, attempt in enumerate(attempts, 1):
         run, is_new = platform.submit(attempt)
-        report_submitted(run, is_new=is_new)
+        _report_submitted(run, report, is_new=is_new)
         if not wait:
-            return
-        ended = _watched(platform, run.run_id, deadline - time.monotonic(), poll)
-        if number == len(attempts) or not failures.is_resumable(ended):
-            watching.check_succeeded(ended)
-            return
-        typer.echo(f"run {ended.run_id} was interrupted; retry {number} of {len(attempts) - 1}")
+            break
+        run = watched(platform, run.run_id, deadline - time.monotonic(), poll, report)
+        if number == len(attempts) or not failures.is_resumable(run):
+            break
+        report(f"run {run.run_id} was interrupted; retry {number} of {len(attempts) - 1}")
+    if as_json:
+        tables.print_facts({**run_record(run), "is_new": is_new}, as_json=True)
+    if wait:
+        watching.check_succeeded(run)
+
+
+def _report_submitted(run: "Run", report: Callable[[str], None], *, is_new: bool) -> None:
+    if is_new:
+        report(f"submitted: {run.run_id}")
+    else:
+        report(f"submitted before: {run.run_id}, {run.state}; --again makes another run of the same")
+    report(run.url)
+
+
+def run_record(run: "Run", *without: str) -> dict[str, Any]:
+    """Returns a run as JSON values."""
+    return {name: value for name, value in dataclasses.asdict(run).items() if name not in without}
 
 
 def check_retries(retries: int, *, wait: bool) -> None:
@@ -156,14 +172,26 @@ def wait_for(platform: "Platform", run_id: str, timeout: float, poll: float) -> 
     """Shows task states as they change; raises unless the run ends with success."""
     from pipeline.platforms import watching
 
-    watching.check_succeeded(_watched(platform, run_id, timeout, poll))
+    watching.check_succeeded(watched(platform, run_id, timeout, poll))
 
 
-def _watched(platform: "Platform", run_id: str, timeout: float, poll: float) -> "Run":
+def watched(
+    platform: "Platform",
+    run_id: str,
+    timeout: float,
+    poll: float,
+    report: Callable[[str], None] = typer.echo,
+) -> "Run":
+    """Shows task states as they change; returns the run when it has ended."""
     from pipeline.platforms import watching
 
     try:
-        return watching.watch(platform, run_id, typer.echo, timeout_seconds=timeout, poll_seconds=poll)
+        return watching.watch(platform, run_id, report, timeout_seconds=timeout, poll_seconds=poll)
     except KeyboardInterrupt:
         typer.echo(f"the run goes on; `runs cancel {run_id}` ends it", err=True)
         raise
+
+
+def whisper(line: str) -> None:
+    """Says on stderr what happens meanwhile; stdout keeps what the command is asked for."""
+    typer.secho(line, err=True, dim=True)

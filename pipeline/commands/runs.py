@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands import options
+from pipeline.commands import options, tables
 
 if TYPE_CHECKING:
     from pipeline.platforms.platform import Run
@@ -16,13 +16,17 @@ runs_app = typer.Typer(no_args_is_help=True, help="Runs on an environment's plat
 
 @runs_app.command(name="list")
 def runs_list(
-    env: options.Env, limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20
+    env: options.Env,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    as_json: tables.Json = False,
 ) -> None:
     """List an environment's newest runs."""
     from pipeline.platforms.opening import open_platform
 
-    for run in open_platform(options.remote_environment(env)).runs(limit):
-        typer.echo(f"{run.created_at or '-':<21} {run.state:<10} {run.run_id}  {run.name}")
+    runs = open_platform(options.remote_environment(env)).runs(limit)
+    # A platform lists runs without their tasks and errors.
+    columns = ("created_at", "state", "run_id", "name")
+    tables.print_list([options.run_record(run, "tasks", "error") for run in runs], columns, as_json=as_json)
 
 
 @runs_app.command(name="show")
@@ -32,33 +36,29 @@ def runs_show(
     wait: options.Wait = False,
     timeout: options.Timeout = options.DAY,
     poll: options.Poll = 10.0,
+    as_json: tables.Json = False,
 ) -> None:
     """Show a run and the states of its tasks."""
+    from pipeline.platforms import watching
     from pipeline.platforms.opening import open_platform
 
     platform = open_platform(options.remote_environment(env))
-    if wait:
+    if not wait:
+        _show(platform.run(run), as_json=as_json)
+    elif as_json:
+        ended = options.watched(platform, run, timeout, poll, report=options.whisper)
+        _show(ended, as_json=True)
+        watching.check_succeeded(ended)
+    else:
         options.wait_for(platform, run, timeout, poll)
-        return
-    _show(platform.run(run))
 
 
-def _show(run: "Run") -> None:
+def _show(run: "Run", *, as_json: bool) -> None:
     from pipeline.platforms import watching
 
-    rows = [
-        ("run", run.run_id),
-        ("name", run.name),
-        ("state", run.state),
-        ("created", run.created_at),
-        ("finished", run.finished_at),
-        ("error", run.error),
-        ("url", run.url),
-        *((f"task {task.name}", watching.described(task)) for task in run.tasks),
-    ]
-    for name, text in rows:
-        if text:
-            typer.echo(f"{name:<17} {text}")
+    own = ((name, text) for name, text in options.run_record(run, "tasks").items() if text)
+    tasks = ((f"task {task.name}", watching.described(task)) for task in run.tasks)
+    tables.print_facts(options.run_record(run), as_json=as_json, rows=[*own, *tasks])
 
 
 @runs_app.command(name="cancel")

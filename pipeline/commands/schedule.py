@@ -1,12 +1,13 @@
 """The commands for schedules: files in pipeline/schedules, made true on an environment's platform."""
 
+import dataclasses
 import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from components.errors import UsageError
-from pipeline.commands import options
+from pipeline.commands import options, tables
 
 if TYPE_CHECKING:
     from pipeline.environments import RemoteEnvironment
@@ -64,7 +65,7 @@ def _declared(environment: "RemoteEnvironment", schedules: "list[ScheduleFile]")
 
 
 @schedule_app.command()
-def plan(env: options.Env, names: Names = None) -> None:
+def plan(env: options.Env, names: Names = None, as_json: tables.Json = False) -> None:
     """Show what apply and prune would do; change nothing."""
     from pipeline.platforms.opening import open_platform
     from pipeline.schedules import converge
@@ -73,13 +74,15 @@ def plan(env: options.Env, names: Names = None) -> None:
     declared = _declared(environment, _files(environment, names))
     platform = open_platform(environment)
     stored = platform.schedules()
+    outcomes = {}
     for wanted in declared:
         held = [row for row in stored if row.name == wanted.name]
-        word = converge.outcome(wanted, held, creates_enabled=platform.creates_enabled)
-        typer.echo(f"{wanted.name:<20} {word}")
+        outcomes[wanted.name] = converge.outcome(wanted, held, creates_enabled=platform.creates_enabled)
     if not names:
-        for name in sorted({row.name for row in stored} - {wanted.name for wanted in declared}):
-            typer.echo(f"{name:<20} would be pruned: it has no file")
+        for name in sorted({row.name for row in stored} - outcomes.keys()):
+            outcomes[name] = "would be pruned: it has no file"
+    records = [{"name": name, "outcome": outcome} for name, outcome in outcomes.items()]
+    tables.print_list(records, ("name", "outcome"), as_json=as_json)
 
 
 @schedule_app.command()
@@ -95,7 +98,7 @@ def apply(env: options.Env, names: Names = None) -> None:
         return
     platform = open_platform(environment)
     for wanted in declared:
-        typer.echo(f"{wanted.name:<20} {converge.apply(platform, wanted, _whisper)}")
+        typer.echo(f"{wanted.name:<20} {converge.apply(platform, wanted, options.whisper)}")
 
 
 @schedule_app.command()
@@ -106,18 +109,18 @@ def prune(env: options.Env) -> None:
 
     environment = options.remote_environment(env)
     kept = {file.name for file in _files(environment, None)}
-    for name in converge.prune(open_platform(environment), kept, _whisper):
+    for name in converge.prune(open_platform(environment), kept, options.whisper):
         typer.echo(f"{name:<20} deleted")
 
 
 @schedule_app.command(name="list")
-def list_(env: options.Env) -> None:
+def list_(env: options.Env, as_json: tables.Json = False) -> None:
     """List the schedules that the platform holds for this environment."""
     from pipeline.platforms.opening import open_platform
 
-    for row in open_platform(options.remote_environment(env)).schedules():
-        state = "enabled" if row.enabled else "paused"
-        typer.echo(f"{row.name:<20} {state:<8} {row.cron:<30} {row.digest}  {row.schedule_id}")
+    rows = open_platform(options.remote_environment(env)).schedules()
+    columns = ("name", "enabled", "cron", "digest", "schedule_id")
+    tables.print_list([dataclasses.asdict(row) for row in rows], columns, as_json=as_json)
 
 
 @schedule_app.command()
@@ -126,7 +129,7 @@ def pause(name: Name, env: options.Env) -> None:
     from pipeline.platforms.opening import open_platform
     from pipeline.schedules import converge
 
-    changed = converge.pause(open_platform(options.remote_environment(env)), name, _whisper)
+    changed = converge.pause(open_platform(options.remote_environment(env)), name, options.whisper)
     typer.echo(f"{name:<20} {'paused' if changed else 'was paused already'}")
 
 
@@ -146,7 +149,7 @@ def resume(
         raise UsageError(
             "--catch-up: Kubeflow Pipelines goes by the schedule's own catch_up; set that and apply"
         )
-    was_paused = converge.resume(open_platform(environment), name, _whisper, catch_up=catch_up)
+    was_paused = converge.resume(open_platform(environment), name, options.whisper, catch_up=catch_up)
     typer.echo(f"{name:<20} {'resumed' if was_paused else 'was enabled already'}")
 
 
@@ -156,7 +159,7 @@ def delete(name: Name, env: options.Env) -> None:
     from pipeline.platforms.opening import open_platform
     from pipeline.schedules import converge
 
-    count = converge.delete(open_platform(options.remote_environment(env)), name, _whisper)
+    count = converge.delete(open_platform(options.remote_environment(env)), name, options.whisper)
     typer.echo(f"{name:<20} {'deleted' if count else 'was not there'}")
 
 
@@ -169,6 +172,7 @@ def run_now(
     retries: options.Retries = 0,
     timeout: options.Timeout = options.DAY,
     poll: options.Poll = 10.0,
+    as_json: tables.Json = False,
 ) -> None:
     """Start a schedule's run now; once between two of its fire times, however often it is asked."""
     import secrets
@@ -184,20 +188,31 @@ def run_now(
     due = files.latest_fire_time(schedule, datetime.datetime.now(datetime.UTC))
     run_id = secrets.token_hex(8) if again else f"{name} {due.isoformat()}"
     wanted = attempts(environment, renamed(environment, declared.submission, run_id), run_id, retries)
-    options.launch(open_platform(environment), wanted, wait=wait, timeout=timeout, poll=poll)
+    options.launch(open_platform(environment), wanted, wait=wait, timeout=timeout, poll=poll, as_json=as_json)
 
 
 @schedule_app.command()
-def preview(name: Name, count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000)] = 10) -> None:
+def preview(
+    name: Name,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000)] = 10,
+    as_json: tables.Json = False,
+) -> None:
     """Print a schedule's next fire times in its own zone and in UTC."""
     from pipeline.schedules import files
 
     schedule = files.named(name)
-    for fired in files.fire_times(schedule, datetime.datetime.now(datetime.UTC), count):
-        utc = fired.astimezone(datetime.UTC)
-        typer.echo(f"{fired:%a %Y-%m-%d %H:%M %z} {schedule.time_zone}   {utc:%Y-%m-%d %H:%M} UTC")
+    times = files.fire_times(schedule, datetime.datetime.now(datetime.UTC), count)
+    records = [
+        {
+            "local": at.isoformat(),
+            "time_zone": schedule.time_zone,
+            "utc": at.astimezone(datetime.UTC).isoformat(),
+        }
+        for at in times
+    ]
+    tables.print_list(records, ("local", "time_zone", "utc"), as_json=as_json, row=_fire_time)
 
 
-def _whisper(line: str) -> None:
-    """Each request goes to stderr; stdout keeps one line for each schedule."""
-    typer.secho(line, err=True, dim=True)
+def _fire_time(record: tables.Record) -> tuple[str, str, str]:
+    local, utc = (datetime.datetime.fromisoformat(record[name]) for name in ("local", "utc"))
+    return f"{local:%a %Y-%m-%d %H:%M %z}", record["time_zone"], f"{utc:%Y-%m-%d %H:%M} UTC"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from components.errors import UsageError
-from pipeline.commands import options
+from pipeline.commands import options, tables
 
 
 def submit(
@@ -25,6 +25,7 @@ def submit(
     retries: options.Retries = 0,
     timeout: options.Timeout = options.DAY,
     poll: options.Poll = 10.0,
+    as_json: tables.Json = False,
 ) -> None:
     """Run the pipeline on an environment's platform; the same submission twice is one run."""
     from pipeline import environments
@@ -32,7 +33,7 @@ def submit(
     options.check_retries(retries, wait=wait)
     environment = environments.load(env)
     if isinstance(environment, environments.LocalEnvironment):
-        _run_here(environment.bucket_uri, parameter, parameters, dry_run=dry_run)
+        _run_here(environment.bucket_uri, parameter, parameters, dry_run=dry_run, as_json=as_json)
         return
     from pipeline.parameters import resolve
     from pipeline.platforms.opening import open_platform
@@ -43,11 +44,12 @@ def submit(
     identity = _identity(run_id, again=again)
     submission = submission_for(environment, package, values, identity)
     if dry_run:
-        typer.echo(describe(environment, submission))
-        typer.echo("nothing was sent")
+        _show(describe(environment, submission), as_json=as_json)
+        typer.echo("nothing was sent", err=True)
         return
     wanted = attempts(environment, submission, identity, retries)
-    options.launch(open_platform(environment), wanted, wait=wait, timeout=timeout, poll=poll)
+    platform = open_platform(environment)
+    options.launch(platform, wanted, wait=wait, timeout=timeout, poll=poll, as_json=as_json)
 
 
 def _identity(run_id: str, *, again: bool) -> str:
@@ -56,12 +58,21 @@ def _identity(run_id: str, *, again: bool) -> str:
     return secrets.token_hex(8) if again else run_id
 
 
-def _run_here(bucket_uri: str, parameter: list[str], parameters: list[Path], *, dry_run: bool) -> None:
+def _show(described: tables.Record, *, as_json: bool) -> None:
+    own = ((name, described[name]) for name in ("environment", "run", "version", "nodes"))
+    images = ((f"image {name}", reference) for name, reference in described["images"].items())
+    tables.print_facts(described, as_json=as_json, rows=[*own, *images, *described["parameters"].items()])
+
+
+def _run_here(
+    bucket_uri: str, parameter: list[str], parameters: list[Path], *, dry_run: bool, as_json: bool
+) -> None:
     from pipeline.local.launch import Launch, launch
 
     wanted = Launch(assignments=parameter, files=parameters, fallback_bucket=bucket_uri)
     if dry_run:
-        typer.echo("\n".join(f"{name:<17} {value!r}" for name, value in wanted.parameters().items()))
-        typer.echo("nothing was run")
+        values = wanted.parameters()
+        tables.print_facts({"parameters": values}, as_json=as_json, rows=values.items())
+        typer.echo("nothing was run", err=True)
         return
     launch(wanted)

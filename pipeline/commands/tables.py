@@ -7,13 +7,17 @@ JSON has the records whole, values with their types; a table has what fits a lin
 """
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+_GAP = "  "
+_NARROWEST = 24  # columns; a cell in less than that is better left to the terminal
 Record = Mapping[str, Any]
 
 
@@ -39,7 +43,7 @@ def print_list(
 
 
 def print_facts(record: Record, *, as_json: bool, rows: Iterable[tuple[str, Any]] | None = None) -> None:
-    """Prints one line for each fact that is not empty, or a JSON object.
+    """Prints one line for each fact, or a JSON object.
 
     Args:
       record: of JSON values.
@@ -50,7 +54,7 @@ def print_facts(record: Record, *, as_json: bool, rows: Iterable[tuple[str, Any]
         _print_json(record)
         return
     facts = record.items() if rows is None else rows
-    _print_table(("field", "value"), [(name, value) for name, value in facts if value not in (None, "")])
+    _print_table(("field", "value"), facts)
 
 
 def _print_json(value: Any) -> None:
@@ -63,9 +67,19 @@ def _print_table(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
         typer.echo("\n".join("\t".join(line) for line in cells))
         return
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = shutil.get_terminal_size().columns - sum(width + len(_GAP) for width in widths[:-1])
     for line in cells:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo("  ".join(padded).rstrip())
+        *padded, last = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        start = "".join(cell + _GAP for cell in padded)
+        typer.echo((start + _wrapped(last.rstrip(), room, len(start))).rstrip())
+
+
+def _wrapped(text: str, room: int, indent: int) -> str:
+    """The last cell over several lines below each other, if it does not fit and there is room to read it."""
+    if len(text) <= room or room < _NARROWEST:
+        return text
+    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(parts)
 
 
 def _text(value: Any) -> str:

@@ -117,20 +117,18 @@ def _shown(path: Path) -> str:
     return str(resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved)
 
 
-def describe(environment: RemoteEnvironment, submission: Submission) -> str:
-    """Returns what would be sent, for a person to read before it is."""
+def describe(environment: RemoteEnvironment, submission: Submission) -> dict[str, Any]:
+    """Returns what would be sent, as JSON values, to be read before it is."""
     used = {
         label.removeprefix("exec-"): executor["container"]["image"]
         for label, executor in submission.package.documents[0]["deploymentSpec"]["executors"].items()
     }
-    nodes = environment.nodes.model_dump()
     where = environment.host if isinstance(environment, KfpEnvironment) else environment.project
-    rows = [
-        ("environment", f"{environment.name} ({environment.target}, {where})"),
-        ("run", submission.run_name),
-        ("version", submission.package.version),
-        ("nodes", json.dumps(nodes)),
-        *((f"image {name}", reference) for name, reference in used.items()),
-        *((name, json.dumps(value)) for name, value in submission.parameters.items()),
-    ]
-    return "\n".join(f"{name:<17} {text}" for name, text in rows)
+    return {
+        "environment": f"{environment.name} ({environment.target}, {where})",
+        "run": submission.run_name,
+        "version": submission.package.version,
+        "nodes": environment.nodes.model_dump(mode="json"),
+        "images": used,
+        "parameters": dict(submission.parameters),
+    }

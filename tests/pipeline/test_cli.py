@@ -1,5 +1,7 @@
 """What people expect of every command line: help, a version, completion, quick answers."""
 
+import datetime
+import json
 import os
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from pipeline import environments
+from components.parameters import REQUIRED
+from pipeline import dag, environments
 from pipeline.cli import app
+from pipeline.images import references
 from pipeline.schedules import files
 from pipeline.version import VERSION
 
@@ -30,6 +34,51 @@ def test_every_command_explains_itself_in_two_ways(path: tuple[str, ...]) -> Non
     assert short.exit_code == long.exit_code == 0
     assert "Usage: " in short.output
     assert short.output == long.output
+
+
+SHOWING = {"list", "show", "plan", "preview", "check", "params"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in paths(typer.main.get_command(app)) if SHOWING & set(path[-1:])], ids=" ".join
+)
+def test_every_verb_that_lists_or_shows_has_json(path: tuple[str, ...]) -> None:
+    assert " --json " in CliRunner().invoke(app, [*path, "--help"]).output
+
+
+def test_json_of_what_is_known_here() -> None:
+    def printed(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    images = printed("images", "list", "--tag", "x")
+    assert {"task": "lookup", "image": "mnist-pipeline-export:x"} in images
+    assert {row["task"] for row in images} == {*references.COMPONENTS, *references.GUESTS}
+    first, second = printed("schedule", "preview", "weekly-vertex-example", "-n", "2")
+    assert first["time_zone"] == "Europe/Paris"
+    local, utc = (datetime.datetime.fromisoformat(first[name]) for name in ("local", "utc"))
+    assert local == utc
+    assert datetime.datetime.fromisoformat(second["utc"]) > utc
+
+
+def test_params_has_every_parameter_as_it_is_declared() -> None:
+    shown = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["params", "--json"]).stdout)}
+    assert shown.keys() == {name for kind in dag.INPUTS for name in kind.names()}
+    for kind in dag.INPUTS:
+        for declared in kind.declarations():
+            row = shown[declared.name]
+            assert (row["allowed"], row["help"]) == (declared.allowed, declared.help)
+            assert row["required"] == (declared.default is REQUIRED)
+            assert row["required"] or row["default"] == declared.default
+    assert [shown[name]["type"] for name in ("epochs", "hidden_units")] == ["int", "list[int]"]
+    line = next(row for row in CliRunner().invoke(app, ["params"]).stdout.splitlines() if "epochs" in row)
+    assert line == "epochs\tint\t10\tPasses over the training rows. Must be a whole number from 1 to 10000."
+
+
+def test_an_error_in_json_mode_is_one_line_on_stderr() -> None:
+    done = python_m_pipeline("images", "list", "--tag", "latest", "--json")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
 def python_m_pipeline(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from components.errors import PipelineError, UsageError
 from pipeline.cli import app
 from pipeline.environments import PREFIX
 from pipeline.images.references import COMPONENTS
+from pipeline.schedules import files
 from tests.fakes import remotes
 from tests.fakes.kfp_server import KfpServer
 from tests.fakes.remotes import Remote
@@ -68,7 +69,7 @@ def test_dry_run_shows_it_and_sends_nothing(home: Home) -> None:
         shown = home.run("submit", "-p", "epochs=2", "--dry-run")
     assert (shown.exit_code, sent) == (0, [])
     assert DIGESTS["train"] in shown.output
-    assert "epochs            2" in shown.output
+    assert "epochs\t2\n" in shown.stdout
     assert "nothing was sent" in shown.output
     assert remotes.TOKEN not in shown.output
 
@@ -79,7 +80,7 @@ def test_a_webhook_secret_of_the_environment_is_what_notify_reads(
     monkeypatch.setenv(f"{PREFIX}WEBHOOK_SECRET", '{"name": "mnist-notify", "key": "url"}')
     shown = home.run("submit", "--dry-run").output
     expected = "env:NOTIFY_WEBHOOK" if home.remote.kind == "kfp" else ""
-    assert f'notify_webhook    "{expected}"' in shown
+    assert f"notify_webhook\t{expected}\n" in shown
 
 
 def test_a_signing_secret_of_the_environment_is_mounted_for_export(
@@ -191,7 +192,7 @@ def test_runs_are_listed_shown_and_canceled(home: Home) -> None:
     ended = home.run("runs", "show", run_id, "--wait", "--poll", "0")
     assert isinstance(ended.exception, PipelineError)
     assert ended.exception.exit_code == 11
-    assert "state             CANCELED" in home.run("runs", "show", run_id).output
+    assert "state\tCANCELED\n" in home.run("runs", "show", run_id).output
     assert "has ended already: CANCELED" in home.run("runs", "cancel", run_id).output
     assert "nope" in home.refused("runs", "show", "nope")
 
@@ -250,14 +251,14 @@ def test_schedule_commands_from_plan_to_prune(home: Home) -> None:
         assert result.exit_code == 0, result.output
         return " ".join(result.stdout.split())
 
-    assert said("plan") == f"{name} created"
+    assert said("plan") == f"name outcome {name} created"
     assert (said("apply"), said("apply"), said("plan")) == (
         f"{name} created",
         f"{name} unchanged",
-        f"{name} unchanged",
+        f"name outcome {name} unchanged",
     )
-    assert f"{name} enabled" in said("list")
-    assert (said("pause", name), said("plan")) == (f"{name} paused", f"{name} resumed")
+    assert f"{name} true" in said("list")
+    assert (said("pause", name), said("plan")) == (f"{name} paused", f"name outcome {name} resumed")
     assert (said("resume", name), home.remote.enabled(name)) == (f"{name} resumed", 1)
     assert said("run-now", name).startswith("submitted: ")
     assert "submitted before: " in said("run-now", name)
@@ -271,6 +272,48 @@ def test_schedule_commands_from_plan_to_prune(home: Home) -> None:
         f"environment={ENVIRONMENTS['vertex' if home.remote.kind == 'kfp' else 'kfp']}, not"
         in home.refused("schedule", "apply", other)
     )
+
+
+def printed(home: Home, *arguments: str) -> Any:
+    """What a command prints as JSON; all of stdout is that."""
+    result = home.run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_json_has_a_run_from_its_submission_to_its_end(home: Home) -> None:
+    wanted = printed(home, "submit", "-p", "epochs=2", "--dry-run")
+    assert (wanted["parameters"]["epochs"], wanted["images"]["train"]) == (2, DIGESTS["train"])
+    submitted = printed(home, "submit", "-p", "epochs=2")
+    assert submitted["is_new"]
+    ended = printed(home, "runs", "show", submitted["run_id"], "--wait", "--poll", "0")
+    assert (ended["run_id"], ended["state"], ended["error"]) == (submitted["run_id"], "SUCCEEDED", "")
+    assert {task["name"]: task["state"] for task in ended["tasks"]}["train"] == "SUCCEEDED"
+    assert printed(home, "runs", "show", submitted["run_id"]) == ended
+    waited = printed(home, "submit", "-p", "epochs=2", "--wait", "--poll", "0")
+    assert (waited["state"], waited["is_new"]) == ("SUCCEEDED", False)
+    [listed] = printed(home, "runs", "list")
+    assert {name: ended[name] for name in listed} == listed
+
+
+def test_json_of_a_failed_run_is_whole_and_the_error_one_line(home: Home) -> None:
+    home.remote.server.outcome = "FAILED"
+    for command in (["submit"], ["runs", "show", home.run("submit", "--json").stdout.split('"')[3]]):
+        ended = home.run(*command, "--wait", "--poll", "0", "--json")
+        assert json.loads(ended.stdout)["state"] == "FAILED"
+        assert isinstance(ended.exception, PipelineError)
+        assert ended.exception.exit_code == 10
+
+
+def test_json_has_schedules_as_planned_and_as_they_are_held(home: Home) -> None:
+    name = SCHEDULES[home.remote.kind]
+    assert printed(home, "schedule", "list") == []
+    assert printed(home, "schedule", "plan") == [{"name": name, "outcome": "created"}]
+    home.run("schedule", "apply")
+    [held] = printed(home, "schedule", "list")
+    assert (held["name"], held["enabled"]) == (name, True)
+    assert files.named(name).expression().text in held["cron"]
+    assert printed(home, "schedule", "run-now", name)["is_new"]
 
 
 def test_a_schedule_is_replaced_when_its_images_change(home: Home) -> None:
@@ -293,11 +336,29 @@ def test_env_check_names_every_problem_and_can_ask_the_platform(
     assert "digests.json: no such file" in both.stderr
     assert isinstance(both.exception, PipelineError)
     assert "401" in str(both.exception)
+    as_json = CliRunner().invoke(app, ["env", "check", name, "--connect", "--json"])
+    problems = json.loads(as_json.stdout)["problems"]
+    assert [problem["exit_code"] for problem in problems] == [2, 5]
+    assert as_json.exception.args == both.exception.args  # type: ignore[union-attr]
+
+
+def test_environments_are_listed_with_what_is_wrong_with_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed() -> dict[str, Any]:
+        shown = CliRunner().invoke(app, ["env", "list", "--json"])
+        return {row["name"]: row for row in json.loads(shown.stdout)}
+
+    assert listed()["local"] == {"name": "local", "target": "local", "error": None}
+    monkeypatch.setenv(f"{PREFIX}NODES__COUNT", "0")
+    row = listed()[ENVIRONMENTS[home.remote.kind]]
+    assert (row["target"], f"{PREFIX}NODES__COUNT" in row["error"]) == (None, True)
+    assert row["error"] in CliRunner().invoke(app, ["env", "list"]).stdout
 
 
 def test_the_local_environment_has_a_dry_run_but_no_schedules() -> None:
     shown = CliRunner().invoke(app, ["submit", "--env", "local", "--dry-run", "-p", "epochs=2"])
-    assert "bucket_uri        'output/bucket'" in shown.stdout
+    assert "bucket_uri\toutput/bucket\n" in shown.stdout
     for command in (["schedule", "list"], ["runs", "list"]):
         refused = CliRunner().invoke(app, [*command, "--env", "local"])
         assert isinstance(refused.exception, UsageError)

@@ -35,6 +35,26 @@ def test_a_terminal_gets_aligned_columns_without_trailing_blanks() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (34, "name    meaning\na       what it is for, said at\n        length\nlonger  short\n"),
+        (31, "name    meaning\na       what it is for, said at length\nlonger  short\n"),
+    ],
+)
+def test_a_long_last_column_is_wrapped_below_itself_where_there_is_room(
+    columns: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    records = [
+        {"name": "a", "meaning": "what it is for, said at length"},
+        {"name": "longer", "meaning": "short"},
+    ]
+    assert (
+        shown(Terminal(), lambda: tables.print_list(records, ("name", "meaning"), as_json=False)) == expected
+    )
+
+
 def test_a_pipe_gets_tabs() -> None:
     assert shown(io.StringIO(), lambda: tables.print_list(RECORDS, COLUMNS, as_json=False)) == (
         "name\trows\tok\na\t12\ttrue\nlonger\t\tfalse\n"
@@ -54,10 +74,10 @@ def test_an_empty_list_is_still_its_columns_or_an_empty_array() -> None:
     assert shown(io.StringIO(), lambda: tables.print_list([], COLUMNS, as_json=True)) == "[]\n"
 
 
-def test_facts_leave_out_what_is_empty_and_keep_what_is_false() -> None:
+def test_facts_are_a_line_each_the_empty_ones_too() -> None:
     facts = {"name": "a", "error": "", "parent": None, "champion": False, "epochs": 0, "units": [64]}
     assert shown(io.StringIO(), lambda: tables.print_facts(facts, as_json=False)) == (
-        "field\tvalue\nname\ta\nchampion\tfalse\nepochs\t0\nunits\t[64]\n"
+        "field\tvalue\nname\ta\nerror\t\nparent\t\nchampion\tfalse\nepochs\t0\nunits\t[64]\n"
     )
 
 

@@ -391,8 +391,7 @@ def test_a_dry_run_shows_every_key_of_the_nodes(kind: str, tmp_path: Path) -> No
     assert not isinstance(environment, environments.LocalEnvironment)
     package = package_for(environment)
     shown = describe(environment, submission_for(environment, package, fallbacks(environment)))
-    [line] = [line for line in shown.splitlines() if line.startswith("nodes ")]
-    nodes = json.loads(line.removeprefix("nodes "))
+    nodes = json.loads(json.dumps(shown))["nodes"]
     assert set(nodes) == set(type(environment.nodes).model_fields)
     if kind == "kfp":
         assert set(nodes["tolerations"][0]) == {"key", "operator", "value", "effect"}
