@@ -37,7 +37,6 @@ run: $(VENV)/local  ## Run the pipeline here: ingest, train, evaluate, export (B
 	python -m pipeline run $(if $(BUCKET),--bucket "$$BUCKET") $(ARGS)
 
 images: $(VENV)/local  ## Build the four images (REGISTRY=host/path, TAG=git SHA, TF_VARIANT=cpu|gpu, SIGNING=1)
-	containers/base-image.sh
 	python -m pipeline images build --registry "$$REGISTRY" --tag "$$TAG" --tf-variant "$$TF_VARIANT" $(if $(SIGNING),--signing)
 
 push: $(VENV)/local  ## Push the four images and write output/digests.json, which pins them (REGISTRY, TAG)

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, NoReturn
 
 import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 
+from components.errors import StorageError
 from components.ingest import core as ingest_core
 from components.ingest.settings import Settings as IngestSettings
 from components.train.settings import Execution, Settings
-from pipeline.images import build, references
+from pipeline.images import build
 
 pytest_plugins = ["tests.fakes.gcs_fixtures"]
 
@@ -70,6 +72,12 @@ def model_dir(train_model: TrainModel) -> Path:
     return train_model(epochs=3)
 
 
+def heed_signals() -> None:
+    """For a new process, before it is a program: whoever runs the tests may ignore some, as `nohup` does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def unavailable(reason: str) -> NoReturn:
     """Skips the test, or fails it where containers are required."""
     if os.environ.get("REQUIRE_CONTAINERS") == "1":
@@ -102,13 +110,10 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def base_image(engine: docker.DockerClient) -> str:
-    dockerfile = (references.CHECKOUT / "containers" / "Dockerfile").read_text(encoding="utf-8")
-    reference = dockerfile.split("ARG BASE_IMAGE=")[1].split()[0]
     try:
-        engine.images.get(reference)
-    except ImageNotFound:
-        unavailable(f"there is no {reference}: run containers/base-image.sh")
-    return reference
+        return build.base_image(make=False)
+    except StorageError as error:
+        unavailable(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,10 @@ def run(
     tag: options.Tag = "",
     digests: options.Digests = None,
     network: Annotated[str, typer.Option(help="docker: the containers' network.")] = "none",
-    gpus: Annotated[str, typer.Option(help="docker: GPUs that tasks may use: all, or how many.")] = "",
+    gpus: Annotated[str, typer.Option(help="docker: GPUs that train may use: all, or how many.")] = "",
+    memory: Annotated[
+        str, typer.Option(help="docker: memory of each task, as 8G; what it has on a cluster if not given.")
+    ] = "",
     signing_key: Annotated[
         Path | None,
         typer.Option(
@@ -51,11 +54,11 @@ def run(
     verify_key: options.VerifyKey = None,
 ) -> None:
     """Run the whole pipeline here, through the KFP local runner."""
-    from pipeline.local import docker_runner
+    from pipeline.local.docker_options import Options
     from pipeline.local.launch import Launch, launch
 
     signing.set_keys(signing_key, verify_key)
-    docker = docker_runner.Options(registry=registry, tag=tag, digests=digests, network=network, gpus=gpus)
+    docker = Options(registry=registry, tag=tag, digests=digests, network=network, gpus=gpus, memory=memory)
     if runner is Runner.SUBPROCESS:
         docker.check_unused()
     launch(

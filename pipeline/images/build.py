@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components import revision
@@ -31,35 +31,52 @@ def build(
 
     Raises:
       UsageError: a bad registry, tag or variant; no client that can build.
-      StorageError: no engine, or the build failed; its log is on stderr.
+      StorageError: no engine, no base image, or the build failed; its log is on stderr.
     """
     check_variant(tf_variant)
     if not tag:
         tag = references.git_tag() + ("" if tf_variant == "cpu" else f"-{tf_variant}") + "-signing" * signing
     named = references.resolve(registry=registry, tag=tag)
     client = build_client()
+    fixed = {
+        "BASE_IMAGE": base_image(),
+        "TF_VARIANT": tf_variant,
+        "SIGNING_LOCK": SIGNING_LOCK if signing else "",
+        "VERSION": VERSION,
+        "REVISION": revision.of_checkout(references.CHECKOUT) or revision.UNKNOWN,
+    }
     for component, reference in named.items():
         started = time.perf_counter()
-        _run([client, *_build_arguments(component, reference, tf_variant, signing)], f"building {reference}")
+        _run([client, *_build_arguments(component, reference, fixed)], f"building {reference}")
         size = int(_output([client, "image", "inspect", "--format", "{{.Size}}", reference]))
         print(f"{reference}  {size / 1e9:.2f} GB  {time.perf_counter() - started:.1f} s", flush=True)
     return named
 
 
-def _build_arguments(component: str, reference: str, tf_variant: str, signing: bool) -> Iterator[str]:
+def _build_arguments(component: str, reference: str, fixed: Mapping[str, str]) -> Iterator[str]:
     yield from ("build", "--file", "containers/Dockerfile", "--target", component, "--tag", reference)
-    build_arguments = {
-        "TF_VARIANT": tf_variant,
-        "SIGNING_LOCK": SIGNING_LOCK if signing else "",
-        "VERSION": VERSION,
-        "REVISION": revision.of_checkout(references.CHECKOUT) or revision.UNKNOWN,
-        "CODE_SHA256": references.code_sha256(component),
-    }
-    for name, value in build_arguments.items():
+    for name, value in {**fixed, "CODE_SHA256": references.code_sha256(component)}.items():
         yield from ("--build-arg", f"{name}={value}")
     if authorities := _certificate_authorities():
         yield from ("--secret", f"id=ca,src={authorities}")
     yield "."
+
+
+def base_image(*, make: bool = True) -> str:
+    """Returns the image that the Dockerfile builds on here: by digest, or a stand-in if none can be pulled.
+
+    Args:
+      make: False finds it only, and neither pulls nor makes it.
+
+    Raises:
+      StorageError: it is not here and cannot be had, with the reason.
+    """
+    command = [str(references.CHECKOUT / "containers" / "base-image.sh"), *([] if make else ["--find"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StorageError(done.stderr.strip().splitlines()[-1])
+    print(done.stderr, end="", file=sys.stderr, flush=True)
+    return done.stdout.strip()
 
 
 def _certificate_authorities() -> str:

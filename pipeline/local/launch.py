@@ -2,15 +2,17 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.errors import GateError
 from components.registry import signing
 from pipeline import dag
-from pipeline.compile.documents import Spec, load_documents, local_spec
-from pipeline.local import docker_runner, run, summary
+from pipeline.compile.documents import Spec, local_spec
+from pipeline.local import compiled, docker_runner, run, stopping, summary
+from pipeline.local.containers import Container
+from pipeline.local.docker_options import Options
 from pipeline.parameters import resolve
 
 
@@ -34,11 +36,11 @@ class Launch:
     from_yaml: Path | None = None
     runs_dir: Path = Path("output/runs")
     retries: int = 0
-    docker: docker_runner.Options | None = None
+    docker: Options | None = None
 
     def spec(self) -> Spec:
-        """Returns the pipeline to run, as IR."""
-        return load_documents(self.from_yaml)[0] if self.from_yaml else local_spec()
+        """Returns the pipeline to run, as IR; raises UsageError as `compiled.read` does."""
+        return compiled.read(self.from_yaml) if self.from_yaml else local_spec()
 
     def parameters(self) -> dict[str, Any]:
         """Returns every pipeline parameter with its value; raises UsageError as `resolve` does."""
@@ -55,23 +57,27 @@ def launch(wanted: Launch) -> None:
 
     Raises:
       GateError: the gate stayed closed.
+      RetryableError: a signal ended it; what train had is saved.
       PipelineError: a parameter is wrong, or a task failed.
     """
-    spec = wanted.spec()
-    arguments = run.on_this_machine(wanted.parameters_of(spec))
-    containers: contextlib.AbstractContextManager[Any]
-    if wanted.docker:
-        containers = docker_runner.for_run(
-            spec, arguments, wanted.docker, runs_dir=wanted.runs_dir, pinned=bool(wanted.from_yaml)
-        )
-    else:
-        signing.check_installed()
-        containers = contextlib.nullcontext()
-    with containers as kfp_runner:
-        outcome = run.run(
-            spec, arguments, runs_dir=wanted.runs_dir, retries=wanted.retries, runner=kfp_runner
-        )
+    with stopping.as_errors():
+        spec = wanted.spec()
+        arguments = run.on_this_machine(wanted.parameters_of(spec))
+        with _containers(wanted, spec, arguments) as containers:
+            outcome = run.run(
+                spec, arguments, runs_dir=wanted.runs_dir, retries=wanted.retries, containers=containers
+            )
     summary.show(outcome)
     evaluation = outcome.evaluation
     if evaluation and not (evaluation["blessed"] or evaluation["unchanged"]):
         raise GateError(evaluation["reason"])
+
+
+def _containers(
+    wanted: Launch, spec: Spec, arguments: Mapping[str, Any]
+) -> contextlib.AbstractContextManager[Mapping[str, Container] | None]:
+    if wanted.docker:
+        pinned = wanted.from_yaml is not None
+        return docker_runner.by_task(spec, arguments, wanted.docker, runs_dir=wanted.runs_dir, pinned=pinned)
+    signing.check_installed()
+    return contextlib.nullcontext()

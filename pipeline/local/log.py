@@ -1,29 +1,86 @@
-"""Reads what the KFP local runner prints, keeps all of it, and shows a person the part that matters."""
+"""Reads what the tasks of a local run print, keeps all of it, and shows a person the part that matters."""
 
 import contextlib
+import dataclasses
 import io
 import re
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
-from rich.console import Console
-
 from components.errors import ERRORS, PipelineError, RetryableError
+from pipeline.local import events
+from pipeline.local.events import Event, Kind
+from pipeline.local.terminal import Terminal
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_STARTED = re.compile(r"INFO - Executing task '([^']+)'")
-_FINISHED = re.compile(r"Task '([^']+)' finished with status (SUCCESS|FAILURE)")
 _ERROR = re.compile(rf"({'|'.join(ERRORS)}): (.*)")
-_TASK_LINE = "    "  # KFP indents what a task prints
+_INDENT = "    "  # KFP's, before what a task prints
+_TRACEBACK = "Traceback (most recent call last):"
 # What the frameworks say about themselves: kept in run.log, of no use on the terminal.
 _NOISE = re.compile(r"\[KFP Executor|^[WIEF]0000 |^WARNING: All log messages before absl|^\s*$")
 _INPUT_DUMP = ("Got executor_input:", "}")  # KFP's executor prints its input as many lines of JSON
+_SHOWN = 300  # characters of a foreign line in ours
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One attempt at a task, and what it has said about its failure.
+
+    Attributes:
+      error: its own line for the user: kind and message.
+      exception: the last line of a traceback.
+      last_line: whatever it said last.
+      stopped_by: the signal's name, if it was asked to stop.
+      exit_code: once it has ended.
+    """
+
+    task: str
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    error: tuple[str, str] | None = None
+    exception: str = ""
+    last_line: str = ""
+    stopped_by: str = ""
+    exit_code: int = 0
+    _in_dump: bool = False
+    _in_traceback: bool = False
+
+    def read(self, line: str) -> bool:
+        """Takes a line that the task printed; returns whether a person wants to see it."""
+        first, last = _INPUT_DUMP
+        if self._in_dump or line.endswith(first):
+            self._in_dump = line != last
+            return False
+        if error := _ERROR.fullmatch(line):
+            self.error = (error[1], error[2])
+            return False
+        if _NOISE.search(line):
+            return False
+        self._read_traceback(line)
+        self.last_line = line
+        return True
+
+    def _read_traceback(self, line: str) -> None:
+        """A traceback's last line is the first that is not indented; of several the last one counts."""
+        if line == _TRACEBACK:
+            self._in_traceback = True
+        elif self._in_traceback and not line.startswith(" "):
+            self._in_traceback, self.exception = False, line
+
+    def failure(self, log: Path) -> PipelineError:
+        """Returns why it failed, for the user: the task's own line, or the best there is in its place."""
+        kind, message = self.error or ("", "")
+        if self.stopped_by and kind in ("", RetryableError.__name__):
+            advice = message or "was stopped; a rerun starts it again"
+            return RetryableError(f"interrupted by {self.stopped_by}: {self.task}: {advice}")
+        if self.error:
+            return ERRORS[kind](f"{self.task}: {message}")
+        if self.exception:
+            return PipelineError(f"{self.task}: {self.exception[:_SHOWN]}; see {log}")
+        words = f": {self.last_line[:_SHOWN]}" if self.last_line else ", without a word"
+        return PipelineError(f"{self.task} {_how_it_ended(self.exit_code)}{words}; see {log}")
 
 
 class RunLog(io.TextIOBase):
@@ -31,20 +88,16 @@ class RunLog(io.TextIOBase):
 
     Attributes:
       started: names of the tasks that were started.
-      failed_task: the task that failed for good, "" while there is none.
+      failed: the task that failed for good, None while there is none.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.started: set[str] = set()
-        self.failed_task = ""
-        self._error: tuple[str, str] | None = None  # of the task that is running
-        self._failure: tuple[str, str] | None = None  # of failed_task
+        self.failed: Attempt | None = None
+        self._attempt: Attempt | None = None
         self._line = ""
-        self._interrupted = False
-        self._in_task = self._in_dump = False
-        self._task_started = 0.0
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)  # before it is taken over
+        self._terminal = Terminal()  # before stdout is taken over
         self._file: TextIO | None = None
 
     @contextlib.contextmanager
@@ -59,22 +112,6 @@ class RunLog(io.TextIOBase):
             with contextlib.suppress(OSError):  # as in `write`
                 self._file.close()
 
-    @contextlib.contextmanager
-    def waiting_for_the_task(self) -> Iterator[None]:
-        """Leaves a first Ctrl-C to the running task, which saves what it has; a second one ends this too."""
-
-        def take(_number: int, _frame: FrameType | None) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-            self._console.print("[bold]interrupted[/]: waiting for the task to save; Ctrl-C again to give up")
-
-        before = signal.signal(signal.SIGINT, take)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
     def writable(self) -> bool:
         """Says yes, as a stream must."""
         return True
@@ -87,50 +124,49 @@ class RunLog(io.TextIOBase):
             self._file.flush()
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
-            self._read(_ANSI.sub("", line))
+            self._read(line.removeprefix(_INDENT))
         return len(text)
 
-    def error(self) -> PipelineError:
-        """Returns the failed task's own error; where it left none, a pointer to its log."""
-        if self._failure is None and self._interrupted:
-            return RetryableError(f"{self.failed_task}: interrupted")
-        if self._failure is None:
-            return PipelineError(f"{self.failed_task} failed without an error line; see {self.path}")
-        kind, message = self._failure
-        return ERRORS[kind](f"{self.failed_task}: {message}")
-
     def _read(self, line: str) -> None:
-        if started := _STARTED.search(line):
-            self._start(started[1])
-        elif finished := _FINISHED.search(line):
-            self._finish(finished[1], finished[2] == "SUCCESS")
-        elif self._in_task and line.startswith(_TASK_LINE):
-            self._read_task_line(line.removeprefix(_TASK_LINE))
+        if event := events.read(line):
+            self._take(event)
+        elif self._attempt and self._attempt.read(line):
+            self._terminal.print(f"  {line}", style="dim", markup=False)
 
-    def _read_task_line(self, line: str) -> None:
-        first, last = _INPUT_DUMP
-        if self._in_dump or line.endswith(first):
-            self._in_dump = line != last
-        elif error := _ERROR.fullmatch(line):
-            self._error = (error[1], error[2])
-        elif not _NOISE.search(line):
-            self._console.print(f"  {line}", style="dim", markup=False)
+    def _take(self, event: Event) -> None:
+        match event.kind:
+            case Kind.STARTED:
+                self._start(event.task)
+            case Kind.STOPPING if self._attempt:
+                self._attempt.stopped_by = event.detail
+                self._terminal.print(
+                    f"[bold]interrupted[/] by {event.detail}: waiting for {event.task} to save what it has; "
+                    "Ctrl-C again to give up"
+                )
+            case Kind.SKIPPED:
+                self.failed = self.failed or Attempt(event.task, stopped_by=event.detail)
+            case Kind.ENDED if self._attempt:
+                self._finish(self._attempt, int(event.detail))
 
     def _start(self, task: str) -> None:
-        if self._interrupted and task == self.failed_task:
-            raise KeyboardInterrupt  # not once more, whatever the retries
         again = " again" if task in self.started else ""
         self.started.add(task)
-        self._in_task, self._in_dump, self._task_started = True, False, time.monotonic()
-        self._error = None
-        if task == self.failed_task:
-            self.failed_task, self._failure = "", None
-        self._console.print(f"[bold]{task}[/] started{again}")
+        self._attempt = Attempt(task)
+        if self.failed and task == self.failed.task:
+            self.failed = None
+        self._terminal.print(f"[bold]{task}[/] started{again}")
 
-    def _finish(self, task: str, succeeded: bool) -> None:
-        seconds = time.monotonic() - self._task_started
-        self._in_task = False
-        word = "[green]done[/]" if succeeded else "[red]failed[/]"
-        if not succeeded and not self.failed_task:  # notify runs after a failure and must not hide it
-            self.failed_task, self._failure = task, self._error
-        self._console.print(f"[bold]{task}[/] {word} in {seconds:.1f} s")
+    def _finish(self, attempt: Attempt, exit_code: int) -> None:
+        self._attempt = None
+        attempt.exit_code = exit_code
+        word = "[red]failed[/]" if exit_code else "[green]done[/]"
+        if exit_code and not self.failed:  # notify runs after a failure and must not hide it
+            self.failed = attempt
+        self._terminal.print(f"[bold]{attempt.task}[/] {word} in {time.monotonic() - attempt.started:.1f} s")
+
+
+def _how_it_ended(exit_code: int) -> str:
+    """Says it in words, of a shell's exit code."""
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(exit_code - 128).name}"
+    return f"failed with exit code {exit_code}"

@@ -1,7 +1,6 @@
 """Runs the compiled pipeline through the KFP local runner, shows its progress and checks what it left.
 
-KFP's runner reports through the root logger and stdout; both go whole into `run.log`, and the lines that
-matter to a person go on to the terminal.
+What KFP and the tasks print goes whole into `run.log`, and the lines that matter to a person to the terminal.
 """
 
 import contextlib
@@ -13,20 +12,26 @@ import secrets
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import kfp
 import yaml
 from kfp import components as kfp_components
 from kfp import local
 
-from components.errors import DataError, StorageError
+from components.errors import DataError, PipelineError, StorageError, one_line
 from components.registry.reading import model_prefix
 from components.registry.signing import check_signing_key
 from components.storage import uri
 from components.storage.opening import check_writable, open_bucket
+from pipeline.local import task
+from pipeline.local.confinement import PLACES, WEBHOOK, webhook_variable
+from pipeline.local.containers import Container
 from pipeline.local.log import RunLog
+from pipeline.local.stopping import Stop
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Spec = Mapping[str, Any]
@@ -56,7 +61,7 @@ def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
       UsageError: TensorFlow could not read a model from where it would lie; nothing was started.
       StorageError: the bucket cannot be written; nothing was started either.
     """
-    paths = {name: arguments[name] for name in ("bucket_uri", "checkpoint_uri", "mirror")}
+    paths = {name: arguments[name] for name in PLACES}
     for name, given in paths.items():
         if given and "://" not in given:
             paths[name] = str(Path(given).resolve())
@@ -74,7 +79,12 @@ def on_this_machine(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(
-    spec: Spec, arguments: Mapping[str, Any], *, runs_dir: Path, retries: int, runner: Any = None
+    spec: Spec,
+    arguments: Mapping[str, Any],
+    *,
+    runs_dir: Path,
+    retries: int,
+    containers: Mapping[str, Container] | None = None,
 ) -> Outcome:
     """Runs a compiled pipeline to its end.
 
@@ -83,32 +93,24 @@ def run(
       arguments: a value for every parameter.
       runs_dir: a folder of its own is made in it for this run.
       retries: how often a failed task is tried again; waits are for clusters, here it is at once.
-      runner: a KFP local runner; None for this interpreter's.
+      containers: what each task runs in; None for processes of this machine.
 
     Raises:
-      PipelineError: the failing task's own error, or outputs are missing.
+      PipelineError: the failing task's own error, or outputs are missing; RetryableError after a signal.
     """
-    pipeline_root = _new_run_dir(runs_dir)
-    log = RunLog(pipeline_root / "run.log")
-    # Containers are stopped by their runner; a process of this terminal gets Ctrl-C itself.
-    interrupts = contextlib.nullcontext() if runner else log.waiting_for_the_task()
-    with _task_environment(), log.capturing(), interrupts:
-        local.init(
-            runner=runner or local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(pipeline_root),
-            raise_on_error=False,
-        )
-        pipeline = kfp_components.load_component_from_text(
-            yaml.safe_dump(_for_here(spec, retries, in_containers=runner is not None))
-        )
-        try:
-            pipeline(**arguments)
-        except KeyboardInterrupt:
-            if not log.failed_task:  # else it only kept the interrupted task from being tried again
-                raise
-    if log.failed_task:
-        raise log.error()
-    return _outcome(spec, arguments["bucket_uri"], pipeline_root, log)
+    run_dir = _new_run_dir(runs_dir)
+    log = RunLog(run_dir / "run.log")
+    shown, hidden = _without_secrets(arguments)
+    with _task_environment(hidden) as scratch:
+        task.prepare(scratch, _settings(spec, containers or {}))
+        with log.capturing(), Stop(scratch).on_signals():
+            broken = _through_kfp(_for_here(spec, retries, scratch), shown, run_dir)
+    if log.failed:
+        raise log.failed.failure(log.path)
+    if broken or not log.started:
+        why = broken or "started none of the tasks"
+        raise PipelineError(f"kfp {kfp.__version__}: its local runner {why}; see {log.path}")
+    return _outcome(spec, arguments["bucket_uri"], run_dir, log)
 
 
 def _new_run_dir(runs_dir: Path) -> Path:
@@ -122,28 +124,62 @@ def _new_run_dir(runs_dir: Path) -> Path:
     return run_dir
 
 
-def _for_here(spec: Spec, retries: int, *, in_containers: bool) -> Spec:
-    """Returns the IR with this retry count and no waits, and silent of images that no task runs in."""
+def _without_secrets(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the arguments as KFP may log them, and variables for the tasks with what it may not."""
+    address = arguments[WEBHOOK]
+    variable = webhook_variable(address)
+    if not variable or address == f"env:{variable}":
+        return dict(arguments), {}
+    return {**arguments, WEBHOOK: f"env:{variable}"}, {variable: address}
+
+
+def _settings(spec: Spec, containers: Mapping[str, Container]) -> dict[str, task.Settings]:
+    last = {
+        each["componentRef"]["name"].removeprefix("comp-")
+        for each in _tasks(spec).values()
+        if any("taskFinalStatus" in value for value in each.get("inputs", {}).get("parameters", {}).values())
+    }
+    names = (label.removeprefix("exec-") for label in spec["deploymentSpec"]["executors"])
+    return {name: task.Settings(containers.get(name), is_last=name in last) for name in names}
+
+
+def _for_here(spec: Spec, retries: int, scratch: Path) -> Spec:
+    """Returns the IR with tasks that run as `task` does, this retry count and no waits."""
     copy = json.loads(json.dumps(spec))
-    if not in_containers:
-        for executor in copy["deploymentSpec"]["executors"].values():
-            executor["container"].pop("env", None)
-    for task in _tasks(copy).values():
-        task.pop("retryPolicy", None)
+    for label, executor in copy["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        own = [*container["command"], *container.pop("args", [])]
+        container["command"] = task.command(scratch, label.removeprefix("exec-"), own)
+        container.pop("env", None)  # of images; those that run in one have it from `containers`
+    for each in _tasks(copy).values():
+        each.pop("retryPolicy", None)
         if retries:
-            task["retryPolicy"] = {"maxRetryCount": retries, "backoffDuration": "0s"}
+            each["retryPolicy"] = {"maxRetryCount": retries, "backoffDuration": "0s"}
     return copy  # type: ignore[no-any-return]
 
 
+def _through_kfp(spec: Spec, arguments: Mapping[str, Any], run_dir: Path) -> str:
+    """Has KFP run the pipeline; returns how KFP itself failed, "" if it did not."""
+    try:
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir), raise_on_error=False
+        )
+        kfp_components.load_component_from_text(yaml.safe_dump(spec))(**arguments)
+    except Exception as error:  # whatever a version of KFP stumbles over; all of it is in the log
+        traceback.print_exc(file=sys.stdout)
+        return f"failed with {type(error).__name__}: {one_line(error)}"
+    return ""
+
+
 @contextlib.contextmanager
-def _task_environment() -> Iterator[None]:
-    """What the task processes need from this one, undone afterwards.
+def _task_environment(variables: Mapping[str, str]) -> Iterator[Path]:
+    """What the task processes need from this one, undone afterwards; gives a folder that only they share.
 
     KFP 2.17 replaces the text `python3` in every argument, paths included, by `sys.executable`. Naming the
     interpreter `python3` makes that an identity. It also leaves a folder in TMPDIR for every task.
     """
     executable = sys.executable
-    with tempfile.TemporaryDirectory(prefix="mnist-pipeline-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="mnist-pipeline-", ignore_cleanup_errors=True) as scratch:
         changes = {
             "PATH": f"{Path(executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONPATH": str(CHECKOUT),
@@ -153,12 +189,13 @@ def _task_environment() -> Iterator[None]:
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
             "TMPDIR": scratch,
             "_KFP_RUNTIME": "true",
+            **variables,
         }
         before = {name: os.environ.get(name) for name in changes}
         os.environ.update(changes)
         sys.executable = "python3"
         try:
-            yield
+            yield Path(scratch)
         finally:
             sys.executable = executable
             for name, value in before.items():
@@ -173,32 +210,32 @@ def _tasks(spec: Spec) -> dict[str, Any]:
     return {name: task for dag in dags for name, task in dag.get("dag", {}).get("tasks", {}).items()}
 
 
-def _outcome(spec: Spec, bucket_uri: str, pipeline_root: Path, log: RunLog) -> Outcome:
+def _outcome(spec: Spec, bucket_uri: str, run_dir: Path, log: RunLog) -> Outcome:
     """Trusts files, not KFP's word: a task is done only if each of its declared outputs is there."""
-    run_dir = next(path for path in pipeline_root.iterdir() if path.is_dir())
+    tasks_dir = next(path for path in run_dir.iterdir() if path.is_dir())
 
     def must_have_run(*tasks: str) -> None:
         for name in tasks:
             if name not in log.started:
-                raise DataError(f"{run_dir}: {name} did not run")
-            _check_outputs(run_dir / name, spec["components"][f"comp-{name}"])
+                raise DataError(f"{tasks_dir}: {name} did not run")
+            _check_outputs(tasks_dir / name, spec["components"][f"comp-{name}"])
 
     must_have_run("ingest", "lookup", "notify")
-    if not _returned(run_dir / "lookup"):
-        return Outcome(pipeline_root, None, None, None)
+    if not _returned(tasks_dir / "lookup"):
+        return Outcome(run_dir, None, None, None)
     must_have_run("train", "evaluate")
-    evaluation = _read_json(run_dir / "evaluate" / "evaluation" / "evaluation.json")
-    _show_pages(run_dir, pipeline_root)
+    evaluation = _read_json(tasks_dir / "evaluate" / "evaluation" / "evaluation.json")
+    _show_pages(tasks_dir, run_dir)
     published = model_uri = None
     if evaluation["blessed"]:
         must_have_run("export")
-        exporter = "export-2" if _returned(run_dir / "export") else "export"
+        exporter = "export-2" if _returned(tasks_dir / "export") else "export"
         must_have_run(exporter)
-        published = _read_json(run_dir / exporter / "published" / "published.json")
+        published = _read_json(tasks_dir / exporter / "published" / "published.json")
         model_uri = published["model_uri"]
     elif evaluation["unchanged"]:
         model_uri = f"{bucket_uri}/{model_prefix(evaluation['champion']['version'])}".rstrip("/")
-    return Outcome(pipeline_root, evaluation, published, model_uri)
+    return Outcome(run_dir, evaluation, published, model_uri)
 
 
 def _returned(task_dir: Path) -> Any:
@@ -210,10 +247,10 @@ def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _show_pages(run_dir: Path, pipeline_root: Path) -> None:
+def _show_pages(tasks_dir: Path, run_dir: Path) -> None:
     """KFP names an HTML artifact without an ending; a browser wants one."""
-    for task, output in (("train", "curves"), ("evaluate", "report")):
-        shutil.copyfile(run_dir / task / output, pipeline_root / f"{output}.html")
+    for name, output in (("train", "curves"), ("evaluate", "report")):
+        shutil.copyfile(tasks_dir / name / output, run_dir / f"{output}.html")
 
 
 def _check_outputs(task_dir: Path, component: Spec) -> None:

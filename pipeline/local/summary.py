@@ -5,16 +5,17 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from pipeline.local.run import Outcome
+from pipeline.local.terminal import Terminal
 
 
 def show(outcome: Outcome) -> None:
     """Prints accuracy, verdict, where things are and how to use the model."""
+    terminal = Terminal()
     evaluation = outcome.evaluation
+    terminal.print()
     if evaluation is None:
-        print("\nunchanged: a model of this data, code and parameters is published already")
+        terminal.print("unchanged: a model of this data, code and parameters is published already")
         return
     rows = [
         ("accuracy", f"{evaluation['accuracy']:.4f} on {evaluation['rows']:,} test rows"),
@@ -25,11 +26,9 @@ def show(outcome: Outcome) -> None:
     if outcome.model_uri:
         rows.append(("model", _relative(outcome.model_uri)))
         rows.append(_use(_relative(outcome.model_uri)))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print()
     for name, text in rows:
-        console.print(f"[bold]{name:<9}[/] ", end="")
-        console.print(text, markup=False)
+        terminal.print(f"[bold]{name:<9}[/] ", end="")
+        terminal.print(text, markup=False)
 
 
 def _use(model_uri: str) -> tuple[str, str]:

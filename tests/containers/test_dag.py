@@ -18,8 +18,8 @@ from components.storage.opening import open_bucket
 from pipeline.compile.documents import to_documents, to_yaml
 from pipeline.compile.nodes import KfpNodes, Placement
 from pipeline.images import references
-from pipeline.local import containers, docker_runner
-from tests.conftest import TrainModel
+from pipeline.local import docker_runner
+from tests.conftest import TrainModel, heed_signals
 from tests.fakes.gcs_fixtures import Gcs
 from tests.sweeps.overtaking import overtake
 
@@ -132,8 +132,9 @@ def test_an_export_that_was_overtaken_is_evaluated_again_in_an_image_that_can(
     assert (published["promoted"], published["parent"]) == (True, hash_model(rival_dir))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_run_leaves_a_checkpoint_and_no_container(
-    engine: docker.DockerClient, built: dict[str, str], tmp_path: Path
+    engine: docker.DockerClient, built: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     interrupted = subprocess.Popen(
         command(tmp_path, epochs=500),
@@ -141,13 +142,15 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_no_container(
         stderr=subprocess.PIPE,
         text=True,
         cwd=references.CHECKOUT,
+        preexec_fn=heed_signals,
     )
     assert interrupted.stdout is not None
     assert any("epoch 1/500" in line for line in interrupted.stdout)
-    interrupted.send_signal(signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=containers.STOP_SECONDS + 20)
-    assert interrupted.returncode == 130
-    assert "Traceback" not in errors
+    interrupted.send_signal(number)
+    _, errors = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 75
+    assert errors.startswith(f"error: interrupted by {number.name}: train: stopped by SIGTERM in epoch ")
+    assert errors.endswith("; a rerun goes on from there\n")
     assert list((tmp_path / "checkpoints").rglob("*.ckpt"))
     assert_nothing_is_left(engine, tmp_path)
 
@@ -187,7 +190,7 @@ def test_a_full_disk_is_one_line(engine: docker.DockerClient, built: dict[str, s
         (["--registry", "127.0.0.1:9", "--tag", "none"], 2, "is not here and cannot be pulled"),
         (["-p", "mirror=gs://bucket/mnist"], 2, "mirror=gs://bucket/mnist: containers have no network"),
         (["--gpus", "some"], 2, "--gpus=some"),
-        (["--gpus", "all"], 5, "container engine: mnist-pipeline-ingest"),
+        (["--gpus", "all"], 5, "container engine: mnist-pipeline-train"),
         (["--runs-dir", "/proc/runs"], 5, "--runs-dir=/proc/runs: cannot be written"),
     ],
 )

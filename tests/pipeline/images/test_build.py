@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -51,16 +52,70 @@ def test_a_client_with_buildx_or_an_old_one_is_found_and_another_is_named(
         build.build_client()
 
 
-def test_a_failed_build_says_which_image(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    try:
-        build.build_client()
-    except UsageError as error:
-        pytest.skip(str(error))
-    with pytest.raises(StorageError, match="building mnist-pipeline-ingest:tag failed"):
+def fake_docker(directory: Path, script: str) -> str:
+    """A PATH on which `docker` is a shell script."""
+    path = directory / "docker"
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return f"{directory}:/usr/bin:/bin"
+
+
+def test_without_an_engine_nothing_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", fake_docker(tmp_path, "[ $1 = buildx ]"))
+    with pytest.raises(StorageError, match="base image: no engine answers; start one with containers/engine"):
         build.build(tag="tag")
+
+
+def test_a_failed_build_says_which_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", fake_docker(tmp_path, "[ $1 != build ]"))
+    with pytest.raises(StorageError, match=r"building mnist-pipeline-ingest:tag failed \(exit code 1\)"):
+        build.build(tag="tag")
+
+
+PINNED = re.compile(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}")
+STAND_IN = "mnist-pipeline-base:bookworm"
+
+
+def base_image(directory: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the script says of an engine whose client behaves as `script` does."""
+    return subprocess.run(
+        [CONTAINERS / "base-image.sh", *arguments],
+        env={"PATH": fake_docker(directory, f'echo "$@" >>{directory}/asked\n{script}')},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_base_image_is_pinned_by_digest_and_pulled_by_that(tmp_path: Path) -> None:
+    done = base_image(tmp_path, "[ $1 != image ]")
+    assert done.returncode == 0
+    assert PINNED.fullmatch(done.stdout.strip())
+    assert f"pull --quiet {done.stdout.strip()}" in (tmp_path / "asked").read_text(encoding="utf-8")
+
+
+def test_a_pinned_base_that_is_there_is_neither_pulled_nor_replaced(tmp_path: Path) -> None:
+    done = base_image(tmp_path, "true")
+    assert PINNED.fullmatch(done.stdout.strip())
+    assert "pull" not in (tmp_path / "asked").read_text(encoding="utf-8")
+
+
+def test_a_stand_in_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Nobody who looks at an image's label takes it for the official one."""
+    done = base_image(tmp_path, f'[ $1 != image ] || [ "$3" = {STAND_IN} ]', "--find")
+    assert (done.returncode, done.stdout) == (0, f"{STAND_IN}\n")
+
+
+def test_a_base_that_is_not_there_is_not_made_when_it_is_only_looked_for(tmp_path: Path) -> None:
+    done = base_image(tmp_path, "[ $1 != image ]", "--find")
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr.startswith("base image: there is neither python:3.11-slim-bookworm@sha256:")
+
+
+def test_every_stage_that_ships_says_what_it_stands_on() -> None:
+    text = (CONTAINERS / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(rf"^ARG BASE_IMAGE={PINNED.pattern}$", text, re.M)
+    label = 'org.opencontainers.image.base.name="${BASE_IMAGE}"'
+    assert text.count("\nARG BASE_IMAGE\n") == text.count(label) == len(references.COMPONENTS)
 
 
 @pytest.fixture
@@ -148,7 +203,7 @@ def test_the_scripts_reuse_what_is_there(
     commands: list[tuple[list[str], str]] = [
         (["engine.sh", "start"], "engine: reusing the engine"),
         (["engine.sh", "stop"], "engine: nothing to stop"),
-        (["base-image.sh"], f"base image: {base_image} is there already"),
+        (["base-image.sh", "--find"], f"base image: {base_image} is there already"),
     ]
     for (script, *arguments), line in commands:
         done = subprocess.run(

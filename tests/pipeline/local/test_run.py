@@ -1,18 +1,25 @@
 """The whole pipeline through the real KFP local runner, on real MNIST with few training rows."""
 
+import contextlib
 import dataclasses
+import fcntl
 import gzip
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import termios
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kfp
 import pytest
 
 from components.dataset import Dataset
@@ -21,10 +28,10 @@ from components.model import serving
 from pipeline.compile.documents import local_spec
 from pipeline.images.references import CHECKOUT
 from pipeline.local import run
-from pipeline.local.log import RunLog
 from pipeline.parameters import resolve
 from tests import pages
-from tests.conftest import FEW_ROWS
+from tests.conftest import FEW_ROWS, heed_signals
+from tests.fakes.loopback import Json, Loopback, Request
 from tests.golden.__main__ import GOLDEN_DIR
 
 QUICK = {
@@ -39,13 +46,14 @@ QUICK = {
 REVISION = "0123456789abcdef0123456789abcdef01234567"  # so that the checkout may differ from its commit
 
 
+def assignments(parameters: dict[str, Any]) -> list[str]:
+    return [f"-p{name}={json.dumps(value).strip(chr(34))}" for name, value in (QUICK | parameters).items()]
+
+
 def pipeline(*arguments: str, cwd: Path, **parameters: Any) -> subprocess.CompletedProcess[str]:
     """Runs `python -m pipeline run` as a user does, from another folder."""
-    assignments = [
-        f"-p{name}={json.dumps(value).strip(chr(34))}" for name, value in (QUICK | parameters).items()
-    ]
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", "run", *assignments, *arguments],
+        [sys.executable, "-m", "pipeline", "run", *assignments(parameters), *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "120", "PIPELINE_GIT_REVISION": REVISION},
         capture_output=True,
@@ -56,6 +64,14 @@ def pipeline(*arguments: str, cwd: Path, **parameters: Any) -> subprocess.Comple
 
 def files(directory: Path) -> list[str]:
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+class Webhook(Loopback):
+    """Takes every POST."""
+
+    def answer(self, request: Request) -> Json:
+        request.json()
+        return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,34 +210,118 @@ def test_a_failing_task_gives_its_exit_code_and_its_own_line_last(tmp_path: Path
     assert not (tmp_path / "output" / "bucket").exists()
 
 
-def test_ctrl_c_saves_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
-    long = {**QUICK, "epochs": 60, "batch_size": 4, "model_style": "functional"}
-    assignments = [f"-p{name}={json.dumps(value).strip(chr(34))}" for name, value in long.items()]
-    command = [sys.executable, "-m", "pipeline", "run", "--retries", "2", *assignments]
+def take_the_terminal() -> None:
+    """Makes stdin the terminal of a new process's session."""
+    heed_signals()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class Launched:
+    """A run in a terminal of its own, as after `ssh`."""
+
+    def __init__(self, cwd: Path, *arguments: str) -> None:
+        self.temporary_dir = cwd / "tmp"
+        self.temporary_dir.mkdir()
+        self.shown = ""
+        self.terminal, its_end = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "run", *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(self.temporary_dir)},
+            stdin=its_end,
+            stdout=its_end,
+            stderr=its_end,
+            start_new_session=True,
+            preexec_fn=take_the_terminal,
+        )
+        os.close(its_end)
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.shown:
+            self.shown += os.read(self.terminal, 4096).decode()
+
+    def exit_code(self) -> int:
+        with contextlib.suppress(OSError):  # the end of a terminal is an error
+            while chunk := os.read(self.terminal, 4096):
+                self.shown += chunk.decode()
+        return self.process.wait(timeout=60)
+
+
+def ctrl_c(run: Launched) -> None:
+    os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does
+
+
+def sigterm_to_the_launcher_alone(run: Launched) -> None:
+    run.process.terminate()
+
+
+def dropped_connection(run: Launched) -> None:
+    os.close(run.terminal)  # the kernel sends SIGHUP, and nobody can be told anything
+
+
+LONG = {"epochs": 60, "batch_size": 4, "model_style": "functional"}
+
+
+@pytest.mark.parametrize("interrupt", [ctrl_c, sigterm_to_the_launcher_alone, dropped_connection])
+def test_an_interrupted_run_saves_and_leaves_nothing_else(
+    tmp_path: Path, interrupt: Callable[[Launched], None]
+) -> None:
+    run = Launched(tmp_path, "--retries", "2", *assignments(LONG))
+    run.wait_for("epoch 3/60")
+    interrupt(run)
+    assert run.exit_code() == 75, run.shown
+    assert "train\x1b[0m started again" not in run.shown
+    assert list((tmp_path / "output" / "checkpoints").rglob("*.ckpt"))
+    assert list(run.temporary_dir.iterdir()) == []
+    (log,) = (tmp_path / "output" / "runs").rglob("run.log")
+    assert "notify: mnist-pipeline " in log.read_text(
+        encoding="utf-8"
+    )  # whoever is told how runs end, is told this too
+    if interrupt is ctrl_c:
+        last = run.shown.strip().splitlines()[-1]
+        assert "error: interrupted by SIGINT: train: stopped by SIGTERM in epoch " in last
+        assert "; a rerun goes on from there" in last
+        assert_the_next_run_goes_on(tmp_path)
+
+
+def assert_the_next_run_goes_on(home: Path) -> None:
+    done = pipeline(cwd=home, **LONG)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed in epoch " in done.stdout
+    assert "epoch 2/60" not in done.stdout
+    assert not list(home.rglob("*.ckpt"))
+
+
+def test_a_run_that_is_stopped_before_it_trains_says_that_a_rerun_starts_anew(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run = Launched(tmp_path, *assignments({"mirror": mirror}))
+        run.wait_for("started")
+        sigterm_to_the_launcher_alone(run)
+        assert run.exit_code() == 75, run.shown
+    assert "error: interrupted by SIGTERM: ingest: was stopped; a rerun starts it again" in run.shown
+    assert list(run.temporary_dir.iterdir()) == []
+
+
+def test_a_signal_that_is_to_be_ignored_is(tmp_path: Path) -> None:
+    """`nohup` wants that: the connection drops, and the run goes on to its own end."""
+    command = ["nohup", sys.executable, "-m", "pipeline", "run", *assignments({"mirror": str(tmp_path)})]
     with subprocess.Popen(
         command,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
-        for line in process.stdout or ():
-            if line.startswith("  epoch 3/"):
-                os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-                break
-        output, error = process.communicate(timeout=60)
-    assert process.returncode == 75, output + error
-    assert "train started again" not in output
-    (line,) = error.strip().splitlines()
-    assert line.startswith("error: train: stopped by SIGINT in epoch ")
-    assert line.endswith("; a rerun goes on from there")
-    done = pipeline(cwd=tmp_path, **long)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "resumed in epoch " in done.stdout
-    assert "epoch 2/60" not in done.stdout
-    assert not list(tmp_path.rglob("*.ckpt"))
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ingest started\n"
+        os.killpg(process.pid, signal.SIGHUP)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in (3, 5)
+    assert "error: ingest: " in errors
 
 
 @pytest.mark.parametrize(
@@ -293,32 +393,64 @@ def test_success_without_a_declared_output_is_a_failure(
         run.run(spec, arguments | QUICK, runs_dir=tmp_path / "runs", retries=0)
 
 
-def test_a_task_that_dies_without_a_word_points_to_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def local_run_of_ingest(code: str, tmp_path: Path) -> PipelineError:
+    """Runs the pipeline with other code in ingest's place; returns how it failed."""
     spec = local_spec()
     command = spec["deploymentSpec"]["executors"]["exec-ingest"]["container"]["command"]
     source = command[-1]
-    command[-1] = source[: source.index("    from components")] + "    import os; os.abort()\n"
-    arguments = resolve(spec, ["bucket_uri=/b"])
-    with pytest.raises(PipelineError, match=r"ingest failed without an error line; see .*run\.log") as error:
-        run.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
-    assert error.value.exit_code == 1
+    command[-1] = source[: source.index("    from components")] + f"    {code}\n"
+    with pytest.raises(PipelineError) as failed:
+        run.run(spec, resolve(spec, ["bucket_uri=/b"]), runs_dir=tmp_path / "runs", retries=0)
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.abort()", r"ingest was killed by SIGABRT.*; see .*run\.log"),
+        ("import os; os._exit(7)", r"ingest failed with exit code 7.*; see .*run\.log"),
+        ("raise ValueError('no such\\nthing')", r"ingest: ValueError: no such; see .*run\.log"),
+        ("import nowhere", r"ingest: ModuleNotFoundError: No module named 'nowhere'; see .*run\.log"),
+    ],
+)
+def test_a_task_that_dies_without_a_line_of_its_own_is_told_in_one(
+    tmp_path: Path, code: str, words: str
+) -> None:
+    error = local_run_of_ingest(code, tmp_path)
+    assert re.fullmatch(words, str(error))
+    assert error.exit_code == 1
     assert not os.environ.get("TMPDIR", "").startswith(str(tmp_path))
 
 
-def test_a_log_that_cannot_be_kept_hides_nothing(tmp_path: Path) -> None:
-    """The exit handler runs after the task that filled the disk, and the line about it is still last."""
-    os.mkfifo(tmp_path / "run.log")
-    reader = os.open(tmp_path / "run.log", os.O_RDONLY | os.O_NONBLOCK)
-    log = RunLog(tmp_path / "run.log")
-    with log.capturing():
-        os.close(reader)  # from here on every write to the log fails
-        print("INFO - Executing task 'ingest'")
-        print("    StorageError: data: cannot be written: No space left on device")
-        print("Task 'ingest' finished with status FAILURE")
-        print("INFO - Executing task 'notify'")
-        print("Task 'notify' finished with status SUCCESS")
-    assert log.failed_task == "ingest"
-    assert "No space left on device" in str(log.error())
-    assert log.error().exit_code == 5
+def test_a_kfp_that_fails_itself_is_named_with_its_version(tmp_path: Path) -> None:
+    spec = local_spec()
+    arguments = resolve(spec, ["bucket_uri=/b"])
+    del spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["lookup"]["inputs"]
+    del spec["components"]["comp-ingest"]["outputDefinitions"]["parameters"]
+    with pytest.raises(PipelineError, match=rf"kfp {kfp.__version__}: its local runner ") as error:
+        run.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_kfp_that_runs_no_task_as_it_is_told_is_named_with_its_version(tmp_path: Path) -> None:
+    spec = local_spec()
+    arguments = resolve(spec, ["bucket_uri=/b"])
+    spec["root"]["dag"]["tasks"] = {}
+    with pytest.raises(PipelineError, match=rf"kfp {kfp.__version__}: its local runner started none of"):
+        run.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
+
+
+def test_a_webhooks_address_is_told_to_nobody_but_notify(tmp_path: Path) -> None:
+    """Whoever knows it may post; KFP logs what tasks are given."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    with Webhook() as webhook:
+        done = pipeline(cwd=tmp_path, mirror=str(mirror), notify_webhook=f"{webhook.url}/canary")
+    assert done.returncode != 0
+    [request] = webhook.log
+    assert request.path == "/canary"
+    assert "notify: the webhook was told" in done.stdout
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "run.log" for path in written)
+    assert not [path for path in written if b"canary" in path.read_bytes()]
+    assert "canary" not in done.stdout + done.stderr
