@@ -137,17 +137,18 @@ def summary(facts: artifact.Facts) -> dict[str, str | float]:
 def _load(dataset: str, mirror: str, scratch_dir: Path) -> tuple[str, dict[str, artifact.RawImages]]:
     """Returns where the archives came from, and their arrays by the builder's own keys."""
     registered = archives.registered(dataset)
-    folder: Path | None = None
+    bundled = {archive: _BUNDLED_DIR / dataset / archive.filename for archive in registered}
+    at_hand = bundled if (_BUNDLED_DIR / dataset).is_dir() else {}
     if mirror:
-        source, folder = mirror, mirrors.gather(mirror, registered, scratch_dir)
-    elif (_BUNDLED_DIR / dataset).is_dir():
-        source, folder = "the bundled copy", _BUNDLED_DIR / dataset
+        source = origin = mirror
+        found = mirrors.gather(mirror, registered, scratch_dir, at_hand)
+    elif at_hand:
+        source, origin, found = "the bundled copy", str(_BUNDLED_DIR / dataset), bundled
     else:
-        source = f"TFDS ({registered[0].url.rpartition('/')[0]})"
-        download.fill_cache(dataset, registered, scratch_dir)
-    manager = archives.download_manager(dataset, scratch_dir, folder)
-    origin = mirror or str(folder)
-    paths = {archive: archives.verified(archive, manager, folder, origin) for archive in registered}
+        origin = registered[0].url.rpartition("/")[0]
+        source = f"TFDS ({origin})"
+        found = download.download(dataset, registered, scratch_dir)
+    paths = {archive: archives.verified(archive, path, origin) for archive, path in found.items()}
     arrays = {archive.role: archives.read(archive, path) for archive, path in paths.items()}
     return source, arrays
 

@@ -3,19 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import tenacity
 
 from components.errors import ERRORS, StorageError, reported
-from components.ingest.archives import (
-    Archive,
-    NonMatchingChecksumError,
-    download_manager,
-    not_registered,
-    registered,
-)
+from components.ingest.archives import Archive, registered
 
 _PREFLIGHT_ATTEMPTS = 3
 _PREFLIGHT_SECONDS = 10
@@ -23,12 +17,14 @@ _DOWNLOAD_SECONDS = 900
 _PROJECT_DIR = Path(__file__).parents[2]
 
 
-def fill_cache(dataset: str, archives: Iterable[Archive], scratch_dir: Path) -> None:
-    """Has TFDS download the archives from their source into its cache under `scratch_dir`.
+def download(dataset: str, archives: Sequence[Archive], scratch_dir: Path) -> dict[Archive, Path]:
+    """Has TFDS download the archives from their source, into a folder below `scratch_dir`.
+
+    Returns:
+      Where they are, not verified yet.
 
     Raises:
       StorageError: a source does not answer, refuses, or takes more than 15 minutes.
-      DataError: a download has another checksum than the registered one.
     """
     hint = f"dataset={dataset!r} has no bundled copy, so name a mirror if its source cannot be reached"
     for archive in archives:
@@ -54,6 +50,7 @@ def fill_cache(dataset: str, archives: Iterable[Archive], scratch_dir: Path) -> 
         if kind not in ERRORS:  # a bug, or a kill: show all of it
             raise RuntimeError(f"{' '.join(done.args)} exited with {done.returncode}:\n{done.stderr}")
         raise ERRORS[kind](f"{message}; {hint}")
+    return {archive: scratch_dir / archive.filename for archive in archives}
 
 
 def _answers(url: str, hint: str) -> None:
@@ -76,12 +73,20 @@ def _download(dataset: str, scratch_dir: Path) -> None:
     import requests
     import tensorflow_datasets as tfds
 
-    manager = download_manager(dataset, scratch_dir, None)
+    tfds.disable_progress_bar()
+    # It has no public error for a wrong checksum: it shall note them all, and `archives.verified` compares.
+    noted = scratch_dir / "checksums.tsv"
+    noted.touch()
+    manager = tfds.download.DownloadManager(
+        download_dir=scratch_dir / "downloads",
+        dataset_name=dataset,
+        register_checksums=True,
+        register_checksums_path=noted,
+    )
     for archive in registered(dataset):
         try:
-            manager.download(archive.url)
-        except NonMatchingChecksumError as error:
-            raise not_registered(archive) from error
+            downloaded = Path(manager.download(archive.url))
+            downloaded.rename(scratch_dir / archive.filename)
         except (requests.RequestException, tfds.download.DownloadError, OSError) as error:
             raise StorageError(f"{archive.url}: {' '.join(str(error).split())[:200]}") from error
 

@@ -6,13 +6,14 @@ A remote mirror gets timeouts, retries with backoff, and never more than an arch
 import contextlib
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
 import tenacity
 
 from components.errors import StorageError
+from components.ingest import directory
 from components.ingest.archives import Archive
 from components.storage.opening import open_bucket
 
@@ -30,36 +31,29 @@ class _TransientError(Exception):
     """Worth another attempt."""
 
 
-def gather(mirror: str, archives: Iterable[Archive], scratch_dir: Path) -> Path:
-    """Returns a directory that holds the archives of a mirror, as found: not verified yet.
+def gather(
+    mirror: str, archives: Iterable[Archive], scratch_dir: Path, twins: Mapping[Archive, Path]
+) -> dict[Archive, Path]:
+    """Returns where the archives of a mirror are, as found: not verified yet.
 
     Args:
       mirror: a directory, file://, http(s):// or gs://; checked by `Settings`.
-      archives: what it must hold, by file name.
+      archives: what it must hold; a remote one, by file name.
       scratch_dir: where a remote mirror's archives are copied to.
+      twins: packed archives that are at hand, see `directory.find`.
 
     Raises:
       StorageError: the mirror is missing, lacks an archive, refuses or does not answer.
     """
-    scheme = urllib.parse.urlsplit(mirror).scheme if "://" in mirror else "file"
-    if scheme == "file":
-        return _directory(mirror, archives)
-    fetch = _fetch_gs if scheme == "gs" else _fetch_http
-    folder = scratch_dir / "mirror"
-    folder.mkdir()
-    for archive in archives:
-        fetch(f"{mirror.rstrip('/')}/{archive.filename}", archive, folder / archive.filename)
-    return folder
-
-
-def _directory(mirror: str, archives: Iterable[Archive]) -> Path:
-    folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(mirror).path) if "://" in mirror else mirror)
-    if not folder.is_dir():
-        raise StorageError(f"mirror={mirror!r}: no such directory")
-    absent = [archive.filename for archive in archives if not (folder / archive.filename).is_file()]
-    if absent:
-        raise StorageError(f"mirror={mirror!r}: lacks {', '.join(absent)}")
-    return folder
+    parts = urllib.parse.urlsplit(mirror if "://" in mirror else "")
+    if parts.scheme in ("", "file"):
+        folder = Path(urllib.parse.unquote(parts.path) if parts.scheme else mirror)
+        return directory.find(mirror, folder, archives, twins)
+    fetch = _fetch_gs if parts.scheme == "gs" else _fetch_http
+    copies = {archive: scratch_dir / archive.filename for archive in archives}
+    for archive, path in copies.items():
+        fetch(f"{mirror.rstrip('/')}/{archive.filename}", archive, path)
+    return copies
 
 
 def _fetch_http(url: str, archive: Archive, path: Path) -> None:
