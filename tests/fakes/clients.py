@@ -1,6 +1,6 @@
 """Clients in processes of their own, that a fake server can kill in the middle of a request.
 
-The fork server imports both platforms' clients once; each client is then a fork of it, there in milliseconds.
+With `forking(*PRELOADED)` both platforms' clients are imported once, and each client is a fork of that.
 """
 
 import multiprocessing
@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing import forkserver
 
 from pipeline.platforms.opening import open_platform
 from pipeline.platforms.submission import renamed
@@ -16,6 +15,7 @@ from pipeline.platforms.watching import cancel_run
 from pipeline.schedules import converge
 from tests.fakes.remotes import declared, environment_at, submission
 
+PRELOADED = ("pipeline.platforms.kfp", "pipeline.platforms.vertex", "tests.fakes.clients")
 TASKS: dict[str, Callable[[str, str], object]] = {}
 
 
@@ -99,7 +99,8 @@ class Client:
 
     def __init__(self, name: str, kind: str, url: str) -> None:
         self._is_started = threading.Event()
-        self._process = _CONTEXT.Process(target=_work, args=(name, kind, url))
+        context = multiprocessing.get_context("forkserver")
+        self._process = context.Process(target=_work, args=(name, kind, url))
 
     def start(self) -> None:
         self._process.start()
@@ -125,14 +126,3 @@ class Client:
 
 def _work(name: str, kind: str, url: str) -> None:
     TASKS[name](kind, url)
-
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["pipeline.platforms.kfp", "pipeline.platforms.vertex", "tests.fakes.clients"]
-)
-
-
-def stop() -> None:
-    """Ends the fork server, which would else outlive the tests that used it."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # it has no public end

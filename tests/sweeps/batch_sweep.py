@@ -23,9 +23,11 @@ from components.batches.labelled import Labelled
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
 from tests.fakes.gcs_server import FaultProxy, GcsServer
+from tests.forks import forking
 from tests.sweeps import publish_sweep
 from tests.sweeps.publish_sweep import FILE_EVENTS, Raw, Tally, killing
 
+PRELOADED = (*publish_sweep.PRELOADED, "tests.sweeps.batch_sweep")
 ROWS = 400  # 313 kB: beyond what a bucket sends as one small object
 NAME = "new"
 
@@ -78,6 +80,7 @@ def writer(uri: str, emulator: str, kill_at: int) -> None:
         os._exit(100)  # there was no such operation: the sweep is over
 
 
+@forking(*PRELOADED)
 def sweep_local(root: Path, tally: Tally, step: int = 1) -> None:
     """Kills at every `step`th file operation of adding a second batch to a local directory."""
     kill_at = 0
@@ -97,6 +100,7 @@ def sweep_local(root: Path, tally: Tally, step: int = 1) -> None:
         _rerun(bucket, tally, raw)
 
 
+@forking(*PRELOADED)
 def sweep_gcs(root: Path, server: GcsServer, proxy: FaultProxy, tally: Tally) -> None:
     """Kills on both sides of every request of adding a second batch to gs://."""
     number, forwarded = 1, False

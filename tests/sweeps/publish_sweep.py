@@ -31,7 +31,9 @@ from components.registry.reading import read_champion, verify_serving, verify_ve
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
 from tests.fakes.gcs_server import FaultProxy, GcsServer
+from tests.forks import forking
 
+PRELOADED = ("google.cloud.storage", "google_crc32c", "components.storage.gcs", "tests.sweeps.publish_sweep")
 FILE_EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.utime", "os.truncate")
 Files = dict[str, str]  # path: SHA-256
 Raw = tuple[Callable[[], list[str]], Callable[[str], bytes | None]]  # every name; one object's bytes
@@ -146,11 +148,10 @@ def process(
     *arguments: object, target: Callable[..., None] = publisher
 ) -> multiprocessing.process.BaseProcess:
     """Returns a writer that is not started yet, forked from a clean process with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["google.cloud.storage", "components.storage.gcs", "google_crc32c"])
-    return context.Process(target=target, args=arguments)
+    return multiprocessing.get_context("forkserver").Process(target=target, args=arguments)
 
 
+@forking(*PRELOADED)
 def sweep_local(root: Path, tally: Tally, step: int = 1) -> None:
     """Kills at every `step`th file operation of publishing a second model to a local directory."""
     old, new = model(root / "old", 1), model(root / "new", 2)
@@ -169,6 +170,7 @@ def sweep_local(root: Path, tally: Tally, step: int = 1) -> None:
         _rerun(bucket, new, generation, tally, _raw_local(Path(bucket.uri)))
 
 
+@forking(*PRELOADED)
 def sweep_gcs(root: Path, server: GcsServer, proxy: FaultProxy, tally: Tally, first: bool = False) -> None:
     """Kills on both sides of every request of publishing a second model, or the `first` one, to gs://."""
     old, new = model(root / "old", 1), model(root / "new", 2)

@@ -14,6 +14,7 @@ from tests.fakes import clients, remotes
 from tests.fakes.clients import TASKS, Client
 from tests.fakes.loopback import Fault
 from tests.fakes.remotes import Remote
+from tests.forks import forking
 
 # verb → what is there before it, and (enabled schedules, held schedules, runs) when it is done.
 VERBS: dict[str, tuple[Sequence[str], tuple[int, int, int]]] = {
@@ -33,8 +34,8 @@ GARBAGE = (b"<html><form action=/login></form></html>", b"", b"null", b'{"recurr
 
 @pytest.fixture(scope="module", autouse=True)
 def fork_server() -> Iterator[None]:
-    yield
-    clients.stop()
+    with forking(*clients.PRELOADED):
+        yield
 
 
 @pytest.fixture(scope="module", params=remotes.KINDS)
