@@ -9,7 +9,7 @@
 5. evaluate  scores it, and the bucket's champion, on all test rows, and decides.
 6. export    publishes it to the bucket; runs only if evaluate blessed it.
    export-2  is export in evaluate's image; runs only if another champion came first: evaluates against that.
-7. notify    says how the run ended, on success and failure alike.
+7. notify    says how the run ended and what came of it, on success and failure alike.
 """
 
 import functools
@@ -106,7 +106,8 @@ def mnist_pipeline(place: Place = anywhere) -> Any:
     def wired(inputs: Inputs) -> None:
         """Wires the components."""
         bucket = inputs.of(export_settings.Settings)
-        notified = configured(notify(**inputs.of(notify_settings.Settings)))
+        run = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}  # under which they tell notify what the run came to
+        notified = configured(notify(**bucket, **run, **inputs.of(notify_settings.Settings)))
         with dsl.ExitHandler(notified, name="run"):
             scanned = configured(scan(**inputs.of(scan_settings.Settings)))
             ingested = configured(
@@ -120,6 +121,7 @@ def mnist_pipeline(place: Place = anywhere) -> Any:
                 lookup(
                     news=ingested.outputs["news"],
                     **bucket,
+                    **run,
                     **inputs.of(lookup_settings.Settings, train_settings.Settings),
                 )
             )
@@ -136,6 +138,7 @@ def mnist_pipeline(place: Place = anywhere) -> Any:
                         data=ingested.outputs["data"],
                         model=trained.outputs["model"],
                         **bucket,
+                        **run,
                         **inputs.of(Thresholds),
                     )
                 )
@@ -146,6 +149,7 @@ def mnist_pipeline(place: Place = anywhere) -> Any:
                         model=trained.outputs["model"],
                         evaluation=evaluated.outputs["evaluation"],
                         **bucket,
+                        **run,
                     )
                     exported = configured(export_this())
                     with dsl.If(exported.outputs["Output"] == True, name="overtaken"):  # noqa: E712

@@ -13,6 +13,7 @@ def evaluate(
     report: Output[HTML],
     evaluation: Output[Artifact],
     bucket_uri: str,
+    run_id: str,
     min_accuracy: float,
     min_digit_recall: float,
     min_improvement: float,
@@ -29,6 +30,7 @@ def evaluate(
         report: The verdict and its reasons in words, scores by digit, confusion matrix.
         evaluation: Directory with evaluation.json, which export checks again.
         bucket_uri: Bucket that holds the champion; gs://bucket/prefix or a directory.
+        run_id: The run's id, under which notify finds the verdict.
 
     Returns:
         Whether the gate is open.
@@ -47,6 +49,7 @@ def evaluate(
             report_path=report.path,
             evaluation_dir=evaluation.path,
             bucket_uri=bucket_uri,
+            run_id=run_id,
         )
     for name, value in result.metrics().items():
         metrics.log_metric(name, value)

@@ -5,8 +5,10 @@ from pathlib import Path
 from components.dataset import Dataset
 from components.evaluate import report
 from components.judging import contest
-from components.judging.evaluation import Evaluation, write
+from components.judging.evaluation import Evaluation, facts, write
 from components.judging.thresholds import Thresholds
+from components.registry import conclusions
+from components.registry.conclusions import Conclusion
 from components.storage.opening import open_bucket
 
 
@@ -18,6 +20,7 @@ def evaluate(
     report_path: str,
     evaluation_dir: str,
     bucket_uri: str,
+    run_id: str,
 ) -> Evaluation:
     """Scores a SavedModel through its serving signature on every test row and applies the gate.
 
@@ -28,6 +31,7 @@ def evaluate(
       report_path: where the report goes, as one HTML page.
       evaluation_dir: where evaluation.json goes, which export checks again.
       bucket_uri: holds the champion; it is scored in this run, its stored figures are not trusted.
+      run_id: the run's, for notify.
 
     Raises:
       DataError: the model was trained on another dataset, or a model or the dataset is damaged.
@@ -38,4 +42,5 @@ def evaluate(
     page = report.to_html(evaluation, dataset.facts.get("slices", [])[1:])
     Path(report_path).write_text(page, encoding="utf-8")
     write(evaluation, evaluation_dir)
+    conclusions.leave(bucket_uri, run_id, Conclusion.of_evaluation(facts(evaluation)))
     return evaluation

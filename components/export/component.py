@@ -10,6 +10,7 @@ def export(
     model: Input[Model],
     evaluation: Input[Artifact],
     bucket_uri: str,
+    run_id: str,
     published: Output[Artifact],
 ) -> bool:
     """Publishes a blessed model to a bucket and makes it the champion; all of it or nothing.
@@ -22,6 +23,7 @@ def export(
       model: SavedModel from train.
       evaluation: Directory with evaluation.json from evaluate, whose verdict is checked again.
       bucket_uri: Where models are published; gs://bucket/prefix or a directory.
+      run_id: The run's id, under which notify finds what was published.
       published: Directory with published.json: version, model and serving URI.
 
     Returns:
@@ -37,6 +39,7 @@ def export(
             evaluation_dir=evaluation.path,
             bucket_uri=bucket_uri,
             published_dir=published.path,
+            run_id=run_id,
         )
     overtaken = facts is None
     published.metadata.update(facts or {"overtaken": True})

@@ -6,7 +6,8 @@ from typing import Any
 
 from components.errors import DataError, RetryableError
 from components.export import provenance, rematch, verdict
-from components.registry import signing
+from components.registry import conclusions, signing
+from components.registry.conclusions import Conclusion
 from components.registry.files import describe, tree_hash
 from components.registry.publishing import ChampionMovedError, publish
 from components.storage.opening import open_bucket
@@ -22,6 +23,7 @@ def export(
     evaluation_dir: str | Path,
     bucket_uri: str,
     published_dir: str | Path,
+    run_id: str,
 ) -> dict[str, Any] | None:
     """Publishes the model and makes it the champion, if evaluate blessed this very model.
 
@@ -31,6 +33,7 @@ def export(
       evaluation_dir: evaluate's artifact, with evaluation.json.
       bucket_uri: gs://bucket[/prefix], file:///directory or a local directory, made if it doesn't exist.
       published_dir: where published.json goes; it is written last.
+      run_id: the run's, for notify.
 
     With MODEL_SIGNING_KEY in the environment, a PEM file's path, the manifest and the pointer are signed.
 
@@ -79,6 +82,8 @@ def export(
         "parent": judged.champion or "",
     }
     _write(Path(published_dir), published)
+    conclusion = Conclusion.of_evaluation(judged.facts).published(outcome.version, outcome.model_uri)
+    conclusions.leave(bucket_uri, run_id, conclusion)
     state = "new champion" if outcome.promoted else "already the champion"
     print(f"export: version {outcome.version[:12]}, {state}: {outcome.model_uri}")
     return published

@@ -9,6 +9,7 @@ from kfp import dsl
 def lookup(
     news: Dict[str, Any],  # noqa: UP006
     bucket_uri: str,
+    run_id: str,
     settings: dsl.OutputPath(dict),  # type: ignore[valid-type]  # KFP's way to return a dict beside the answer
     skip_unchanged: bool,
     min_new_rows: int,
@@ -28,6 +29,7 @@ def lookup(
     Args:
         news: What ingest tells of the data: its fingerprint, rows and batches.
         bucket_uri: Bucket that is searched; gs://bucket/prefix or a directory.
+        run_id: The run's id, under which notify finds why nothing was trained.
         settings: Train's parameters, checked and written out, for train to take whole.
 
     Returns:
@@ -47,4 +49,5 @@ def lookup(
             news=news,
             bucket_uri=bucket_uri,
             settings_path=settings,
+            run_id=run_id,
         )

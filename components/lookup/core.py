@@ -10,7 +10,8 @@ from components import revision
 from components.errors import DataError, GateError
 from components.lookup import policy
 from components.lookup.settings import Settings
-from components.registry import reading
+from components.registry import conclusions, reading
+from components.registry.conclusions import Conclusion
 from components.registry.manifest import Manifest
 from components.storage.bucket import Bucket
 from components.storage.opening import open_bucket
@@ -24,6 +25,7 @@ def lookup(
     news: Mapping[str, Any],
     bucket_uri: str,
     settings_path: str,
+    run_id: str,
 ) -> bool:
     """Compares what is about to be trained with what was published, and decides by the policy.
 
@@ -35,6 +37,7 @@ def lookup(
       news: what ingest tells of the data.
       bucket_uri: gs://bucket[/prefix], file:///directory or a local directory.
       settings_path: where train's settings go, complete, as one JSON object.
+      run_id: the run's, for notify.
 
     Returns:
       True if there is something to train.
@@ -50,6 +53,9 @@ def lookup(
         known = _known(open_bucket(bucket_uri), wanted.fingerprint(), data.fingerprint)
     decision = policy.decide(settings, data, known, datetime.datetime.now(datetime.UTC))
     print(f"lookup: {decision.reason}{'' if decision.train else '; ending here'}", flush=True)
+    if not decision.train:
+        conclusion = Conclusion(conclusions.NOTHING_TO_TRAIN, f"nothing trained: {decision.reason}")
+        conclusions.leave(bucket_uri, run_id, conclusion)
     return decision.train
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from components.errors import DataError, GateError
 from components.model.contract import GRAPH_FILE
+from components.registry import conclusions
 from components.registry.manifest import Pointer
 from components.registry.reading import (
     SERVING,
@@ -40,7 +41,7 @@ def plan(bucket: Bucket, keep: int, now: float | None = None) -> list[Doomed]:
 
     Never the champion, what the pointer named in the last day, anything with an object younger than a day, or
     the `keep` newest published versions, signed ones before others where signatures are needed. A version
-    whose manifest is damaged stays too: a person should look.
+    whose manifest is damaged stays too: a person should look. What runs came to is kept for a month.
 
     Args:
       bucket: where.
@@ -67,7 +68,8 @@ def plan(bucket: Bucket, keep: int, now: float | None = None) -> list[Doomed]:
     ]
     if pointer:
         doomed += _old_serving(bucket, pointer, {move.serving for move in moves}, moment)
-    return doomed
+    reason = f"what a run came to more than {conclusions.KEPT_DAYS} days ago"
+    return doomed + [Doomed(old.name, reason, (old,)) for old in conclusions.expired(bucket, moment)]
 
 
 def collect(bucket: Bucket, doomed: list[Doomed]) -> list[Doomed]:

@@ -17,6 +17,7 @@ from pipeline.environments import KfpEnvironment
 from pipeline.platforms import answers, failures, kfp_tasks
 from pipeline.platforms.answers import Json
 from pipeline.platforms.kfp_api import KfpApi
+from pipeline.platforms.pages import run_page
 from pipeline.platforms.platform import (
     OWNER,
     DeclaredSchedule,
@@ -255,7 +256,7 @@ class KfpPlatform:
             run_id=run_id,
             name=answers.text(row, "display_name"),
             state=_state(row),
-            url=f"{self._environment.host.rstrip('/')}/#/runs/details/{run_id}",
+            url=run_page(self._environment, run_id),
             created_at=answers.moment(row, "created_at"),
             finished_at=answers.moment(row, "finished_at"),
             error=one_line(answers.text(answers.part(row, "error"), "message")),

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UsageError
+from components.notify.settings import RUN
 from pipeline.compile.documents import to_documents, to_yaml
 from pipeline.compile.nodes import Placement
 from pipeline.compile.placing import WEBHOOK_VARIABLE
 from pipeline.environments import KfpEnvironment, RemoteEnvironment, VertexEnvironment
 from pipeline.images import references
+from pipeline.platforms.pages import run_page
 from pipeline.platforms.platform import Package, Submission
 
 _DIGITS = 10
@@ -50,7 +52,7 @@ def placement_of(environment: RemoteEnvironment) -> Placement:
 
 def fallbacks(environment: RemoteEnvironment) -> dict[str, str]:
     """Returns the environment's own values for parameters that are not set otherwise."""
-    values = {"bucket_uri": environment.bucket_uri}
+    values = {"bucket_uri": environment.bucket_uri, "run_page": run_page(environment, RUN)}
     if isinstance(environment, KfpEnvironment) and environment.webhook_secret:
         values["notify_webhook"] = f"env:{WEBHOOK_VARIABLE}"
     return values

@@ -31,6 +31,7 @@ from components.errors import StorageError, UsageError
 from pipeline.environments import VertexEnvironment, check_credentials
 from pipeline.platforms import answers
 from pipeline.platforms.answers import Json
+from pipeline.platforms.pages import run_page
 from pipeline.platforms.platform import (
     OWNER,
     DeclaredSchedule,
@@ -48,7 +49,6 @@ from pipeline.platforms.platform import (
     settled,
 )
 
-_CONSOLE = "https://console.cloud.google.com/vertex-ai/locations"
 _DISPLAY_NAME = re.compile(rf"{OWNER} (?P<environment>\S+) (?P<name>\S+) (?P<digest>[0-9a-f]+)")
 _STATES = {"UNSPECIFIED": "PENDING", "STATE_UNSPECIFIED": "PENDING", "NOT_TRIGGERED": "SKIPPED"}
 _STATES |= {"CANCEL_PENDING": "CANCELING"}
@@ -241,7 +241,7 @@ class VertexPlatform:
             run_id=job_id,
             name=row.display_name,
             state=_state(row),
-            url=f"{_CONSOLE}/{self._environment.region}/pipelines/runs/{job_id}?project={self._environment.project}",
+            url=run_page(self._environment, job_id),
             created_at=_moment(row, "create_time"),
             finished_at=_moment(row, "end_time"),
             error=one_line(row.error.message) if "error" in row else "",

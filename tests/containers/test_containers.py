@@ -171,14 +171,14 @@ from components.evaluate import core
 from components.judging.thresholds import Thresholds
 core.evaluate(
     Thresholds(min_accuracy=0.5, min_digit_recall=0.1), dataset_dir="data", model_dir="model",
-    report_path="report.html", evaluation_dir="evaluation", bucket_uri="bucket",
+    report_path="report.html", evaluation_dir="evaluation", bucket_uri="bucket", run_id="run-1",
 )
 """,
     "export": """
 from components.export import core
 core.export(
     dataset_dir="data", model_dir="model", evaluation_dir="evaluation", bucket_uri="bucket",
-    published_dir="published",
+    published_dir="published", run_id="run-1",
 )
 """,
 }

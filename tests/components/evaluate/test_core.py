@@ -11,6 +11,8 @@ from components.evaluate import core
 from components.judging.evaluation import Evaluation
 from components.judging.thresholds import Thresholds
 from components.model.prediction import predict
+from components.registry import conclusions
+from components.registry.conclusions import Conclusion
 from components.registry.publishing import publish
 from components.storage.opening import open_bucket
 from tests.conftest import TrainModel
@@ -26,6 +28,7 @@ def evaluate(dataset_dir: str, tmp_path: Path) -> Any:
             model_dir=str(model_dir),
             report_path=str(tmp_path / "report.html"),
             evaluation_dir=str(tmp_path / "evaluation"),
+            run_id="run-1",
             **{name: changes.get(name, place) for name, place in places.items()},
         )
 
@@ -49,7 +52,9 @@ def test_a_first_model_has_no_champion_and_says_so(evaluate: Any, model_dir: Pat
     assert written["rows"] == 10_000
     assert written["blessed"] is True
     assert written["champion"] is None
-    assert not (tmp_path / "bucket").exists()
+    came_to = Conclusion(conclusions.BLESSED, evaluation.reason, evaluation.scores.accuracy)
+    assert conclusions.find(str(tmp_path / "bucket"), "run-1") == came_to
+    assert [path.name for path in (tmp_path / "bucket").iterdir()] == ["conclusions"]
 
 
 def test_every_test_row_is_scored_as_the_model_answers_it(

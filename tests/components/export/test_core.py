@@ -38,6 +38,7 @@ def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         evaluation_dir=evaluation(tmp_path / "evaluation", model_dir, **changes),
         bucket_uri=str(tmp_path / "bucket"),
         published_dir=tmp_path / "published",
+        run_id="run-1",
     )
     assert published
     return published
@@ -92,6 +93,7 @@ def test_a_missing_evaluation_publishes_nothing(tmp_path: Path) -> None:
             evaluation_dir=tmp_path,
             bucket_uri=str(tmp_path / "bucket"),
             published_dir=tmp_path / "published",
+            run_id="run-1",
         )
     assert not (tmp_path / "bucket").exists()
 
@@ -104,4 +106,5 @@ def test_the_uri_is_checked_before_anything_is_read(tmp_path: Path) -> None:
             evaluation_dir="",
             bucket_uri="s3://x",
             published_dir=tmp_path / "published",
+            run_id="run-1",
         )

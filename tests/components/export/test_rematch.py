@@ -10,6 +10,7 @@ from components.errors import DataError, GateError
 from components.evaluate import core as evaluate_core
 from components.export import core
 from components.judging.thresholds import Thresholds
+from components.registry import conclusions
 from components.registry.files import hash_model
 from components.registry.publishing import publish
 from components.registry.reading import read_champion
@@ -39,6 +40,7 @@ class Run:
             report_path=str(self.directory / "report.html"),
             evaluation_dir=str(self.directory / "evaluation"),
             bucket_uri=self.bucket_uri,
+            run_id="run-1",
         )
 
     def export(self) -> dict[str, Any] | None:
@@ -48,6 +50,7 @@ class Run:
             evaluation_dir=self.directory / "evaluation",
             bucket_uri=self.bucket_uri,
             published_dir=self.directory / "published",
+            run_id="run-1",
         )
 
 
@@ -73,6 +76,10 @@ def test_the_better_model_beats_the_new_champion(
     assert "evaluate against the new champion" in capsys.readouterr().out
     assert champion(run.bucket_uri) == published["version"] == hash_model(model_dir)
     assert published["parent"] == other.version
+    told = conclusions.find(run.bucket_uri, "run-1")
+    assert told is not None
+    assert (told.verdict, told.version) == (conclusions.PUBLISHED, published["version"])
+    assert (told.champion, told.reason[:14]) == (other.version, "blessed: beats")
 
 
 def test_the_worse_model_stands_down(

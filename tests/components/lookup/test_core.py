@@ -12,6 +12,7 @@ from components.errors import StorageError
 from components.lookup import core
 from components.lookup.component import lookup as face
 from components.lookup.settings import Settings
+from components.registry import conclusions
 from components.registry.publishing import publish
 from components.registry.reading import read_pointer
 from components.registry.signing import read_public_key, require_signatures
@@ -48,6 +49,7 @@ def lookup(tmp_path: Path) -> Lookup:
             news={"fingerprint": dataset_fingerprint, "train_rows": 50_000.0, "batches": {}},
             bucket_uri=str(bucket_uri),
             settings_path=str(tmp_path / "settings"),
+            run_id="run-1",
         )
 
     return look
@@ -72,6 +74,10 @@ def test_the_same_is_not_trained_twice_and_says_so(
 ) -> None:
     assert lookup(bucket_dir) is False
     assert "lookup: unchanged, published as " in capsys.readouterr().out
+    told = conclusions.find(str(bucket_dir), "run-1")
+    assert told is not None
+    assert told.verdict == conclusions.NOTHING_TO_TRAIN
+    assert told.reason.startswith("nothing trained: unchanged, published as ")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,7 @@ def test_the_face_hands_it_over(bucket_dir: Path, tmp_path: Path) -> None:
     answer = face.python_func(
         news={"fingerprint": FINGERPRINT, "train_rows": 50_000.0, "batches": {}},
         bucket_uri=str(bucket_dir),
+        run_id="run-1",
         settings=str(tmp_path / "settings"),
         **Settings(skip_unchanged=True).as_dict(),
         **SETTINGS.as_dict(),

@@ -52,7 +52,8 @@ def raw_server(answer: bytes, *, drips: bool = False) -> Iterator[str]:
 
 
 def notify(url: str) -> bool:
-    return core.notify(state="FAILED", run="run-1", error_message="", notify_webhook=url)
+    told = {"state": "FAILED", "run": "run-1", "run_id": "1", "error_message": "", "run_page": ""}
+    return core.notify(notify_webhook=url, bucket_uri="/nowhere", **told)
 
 
 @pytest.fixture(autouse=True)

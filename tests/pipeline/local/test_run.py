@@ -111,6 +111,8 @@ def test_a_run_shows_its_tasks_and_their_progress(first_run: FirstRun) -> None:
     assert "epoch 1/1  loss " in first_run.done.stdout
     assert "executor_input" not in first_run.done.stdout
     assert first_run.done.stderr == ""
+    [told] = [line for line in first_run.done.stdout.splitlines() if "notify: mnist-pipeline " in line]
+    assert re.search(r": published [0-9a-f]{12}, blessed: first model in this bucket.*; accuracy 0\.", told)
 
 
 def test_readme_shows_what_a_run_prints(first_run: FirstRun) -> None:
@@ -148,20 +150,25 @@ def test_a_run_leaves_nothing_outside_its_folders(first_run: FirstRun) -> None:
 
 
 def test_the_same_run_from_yaml_publishes_nothing_new(first_run: FirstRun, home: Path) -> None:
-    published = files(home / "output" / "bucket")
+    bucket = home / "output" / "bucket"
+    published = [files(bucket / folder) for folder in ("versions", "serving")]
     yaml_path = str(GOLDEN_DIR / "kfp.yaml")
     again = pipeline("--from-yaml", yaml_path, cwd=home, model_style="functional")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "this model is the champion already; nothing to publish" in again.stdout
     assert first_run.summary["model"] in again.stdout
-    assert files(home / "output" / "bucket") == published
+    assert [files(bucket / folder) for folder in ("versions", "serving")] == published
+    assert "notify: mnist-pipeline " in again.stdout
+    assert ": this model is the champion already; nothing to publish; accuracy 0." in again.stdout
 
 
 def test_an_unchanged_run_ends_before_training_and_says_so(home: Path) -> None:
     again = pipeline(cwd=home, model_style="functional", skip_unchanged=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "lookup: unchanged, published as " in again.stdout
-    assert "notify: mnist-pipeline " in again.stdout
+    assert re.search(
+        r"notify: mnist-pipeline .*: nothing trained: unchanged, published as [0-9a-f]{12}", again.stdout
+    )
     assert "train started" not in again.stdout
     assert "unchanged: a model of this data, code and parameters is published already" in again.stdout
 
@@ -189,7 +196,8 @@ def test_a_closed_gate_is_exit_code_4_and_publishes_nothing(tmp_path: Path) -> N
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: not blessed: accuracy 0.")
     assert line.endswith("must be at least 1 (min_accuracy)")
-    assert not (tmp_path / "models").exists()
+    assert re.search(r"notify: mnist-pipeline .*: not published, not blessed: accuracy 0\.", done.stdout)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["conclusions"]
 
 
 def test_a_failing_task_gives_its_exit_code_and_its_own_line_last(tmp_path: Path) -> None:
