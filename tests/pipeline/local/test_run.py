@@ -304,7 +304,7 @@ def test_a_run_that_is_stopped_before_it_trains_says_that_a_rerun_starts_anew(tm
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
         run = Launched(tmp_path, *assignments({"mirror": mirror}))
-        run.wait_for("started")
+        run.wait_for("ingest\x1b[0m started")
         sigterm_to_the_launcher_alone(run)
         assert run.exit_code() == 75, run.shown
     assert "error: interrupted by SIGTERM: ingest: was stopped; a rerun starts it again" in run.shown
@@ -325,7 +325,7 @@ def test_a_signal_that_is_to_be_ignored_is(tmp_path: Path) -> None:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ingest started\n"
+        assert process.stdout.readline() == "scan started\n"
         os.killpg(process.pid, signal.SIGHUP)
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (3, 5)
@@ -433,8 +433,7 @@ def test_a_task_that_dies_without_a_line_of_its_own_is_told_in_one(
 def test_a_kfp_that_fails_itself_is_named_with_its_version(tmp_path: Path) -> None:
     spec = local_spec()
     arguments = resolve(spec, ["bucket_uri=/b"])
-    del spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["lookup"]["inputs"]
-    del spec["components"]["comp-ingest"]["outputDefinitions"]["parameters"]
+    spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["scan"]["componentRef"]["name"] = "comp-x"
     with pytest.raises(PipelineError, match=rf"kfp {kfp.__version__}: its local runner ") as error:
         run.run(spec, arguments, runs_dir=tmp_path / "runs", retries=0)
     assert "\n" not in str(error.value)
