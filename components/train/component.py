@@ -28,10 +28,10 @@ def train(
     given = dict(locals())  # each parameter by its name
 
     from components.errors import reported
-    from components.imports import uncollected
+    from components.imports import pinned_keras, uncollected
     from components.train.settings import Execution, Settings
 
-    with uncollected():
+    with pinned_keras(), uncollected():
         from components.train import core
 
     with reported():

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from components.dataset import Dataset
-from components.errors import RetryableError
+from components.errors import RetryableError, UsageError
 from components.storage import uri
 from components.train import cluster, curves, loop, models, saved_model
 from components.train.checkpoints import Checkpoints, run_fingerprint
@@ -50,6 +50,7 @@ def train(
       RetryableError: asked to stop, or another worker is gone; a rerun goes on from the last checkpoint.
     """
     uri.check_model_path(model_dir, "model")
+    _pin_keras()
     settings = settings.resolved()
     dataset = Dataset.open(dataset_dir)
     images, labels = dataset.train()
@@ -99,6 +100,20 @@ def train(
         if checkpoints:
             checkpoints.discard()
     return provenance
+
+
+def _pin_keras() -> None:
+    """Sets what Keras read from this machine when it was imported; a task's Keras has read nothing.
+
+    Raises:
+      UsageError: it computes with another backend, which cannot be changed any more.
+    """
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        raise UsageError(f"KERAS_BACKEND or keras.json: backend={backend!r}: must be 'tensorflow' for train")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
 
 def _fingerprint(facts: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,6 +51,37 @@ def test_nothing_is_trained_for_a_place_that_no_model_can_be_loaded_from(
             events_dir=str(tmp_path / "events"),
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_what_this_process_has_told_keras_does_not_decide_the_weights(
+    model_dir: Path, train_model: TrainModel
+) -> None:
+    calm = serving.read_provenance(str(model_dir))["weights_sha256"]
+    before = keras.config.floatx(), keras.config.epsilon()
+    keras.config.set_floatx("float64")
+    keras.config.set_epsilon(0.1)
+    try:
+        assert serving.read_provenance(str(train_model(epochs=3)))["weights_sha256"] == calm
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_epsilon(before[1])
+
+
+def test_another_backend_is_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(
+        UsageError, match=r"^KERAS_BACKEND or keras\.json: backend='jax': must be 'tensorflow'"
+    ):
+        core.train(
+            Settings(),
+            Execution(),
+            dataset_dir="/no/such/dataset",
+            model_dir=str(tmp_path / "model"),
+            curves_path=str(tmp_path / "curves.html"),
+            events_dir=str(tmp_path / "events"),
+        )
 
 
 def test_what_is_called_validation_is_scored_on_the_validation_rows(
