@@ -7,7 +7,7 @@ import typer
 
 from components.errors import UsageError
 from pipeline.commands import options
-from pipeline.compile.nodes import Target
+from pipeline.compile.target import Target
 
 
 def compile_(

@@ -12,8 +12,9 @@ from components.errors import UsageError
 from components.revision import IMAGE_VARIABLE
 from pipeline import dag
 from pipeline.compile import lint
-from pipeline.compile.nodes import Placement, Target
+from pipeline.compile.nodes import Placement
 from pipeline.compile.placing import limit_time, placing
+from pipeline.compile.target import Target
 from pipeline.compile.validation import validate
 from pipeline.images.references import image_of
 

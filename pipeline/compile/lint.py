@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.errors import UsageError
-from pipeline.compile.nodes import TIMEOUT, Target
+from pipeline.compile.nodes import TIMEOUT
+from pipeline.compile.target import Target
 
 _KUBERNETES_RESOURCE = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+")
 _VERTEX_ACCELERATOR = re.compile(r"NVIDIA_[A-Z0-9_]+|TPU_V\d\w*")

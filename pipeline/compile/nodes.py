@@ -4,22 +4,14 @@ Placement(KfpNodes(accelerator="nvidia.com/gpu"), resources={"train": Resources(
 """
 
 import dataclasses
-import enum
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from components.errors import UsageError
+from pipeline.compile.target import Target
 from pipeline.sections import Section, matching, reason_of
-
-
-class Target(enum.StrEnum):
-    """Where the compiled pipeline will run."""
-
-    KFP = "kfp"
-    VERTEX = "vertex"
-
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LONGEST_TIME_LIMIT = "2d"  # so that the last retry ends within dag.RETRY_BACKOFF_MAX of the first start

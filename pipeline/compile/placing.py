@@ -7,15 +7,8 @@ from kfp import dsl, kubernetes
 
 from components.registry.signing import SIGNING_KEY_VARIABLE
 from pipeline import dag
-from pipeline.compile.nodes import (
-    TIMEOUT,
-    KfpNodes,
-    Placement,
-    Resources,
-    Target,
-    Toleration,
-    in_seconds,
-)
+from pipeline.compile.nodes import TIMEOUT, KfpNodes, Placement, Resources, Toleration, in_seconds
+from pipeline.compile.target import Target
 
 GKE_SPOT = "cloud.google.com/gke-spot"  # GKE's label and taint of spot nodes
 WEBHOOK_VARIABLE = "NOTIFY_WEBHOOK"

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from pipeline.compile.documents import to_documents, to_yaml
-from pipeline.compile.nodes import Placement, Target, nodes_for
+from pipeline.compile.nodes import Placement, nodes_for
+from pipeline.compile.target import Target
 from pipeline.images.references import COMPONENTS
 
 GOLDEN_DIR = Path(__file__).parent

@@ -7,7 +7,8 @@ import pytest
 from components.errors import UsageError
 from pipeline import dag
 from pipeline.compile.documents import load_documents
-from pipeline.compile.nodes import LONGEST_TIME_LIMIT, Target, in_seconds
+from pipeline.compile.nodes import LONGEST_TIME_LIMIT, in_seconds
+from pipeline.compile.target import Target
 from pipeline.images.references import image_of
 from tests.fakes import argo
 from tests.golden.__main__ import GOLDEN_DIR, IMAGES, compiled, documents

@@ -10,7 +10,8 @@ import pytest
 from components.errors import UsageError
 from pipeline.compile import lint
 from pipeline.compile.documents import to_documents
-from pipeline.compile.nodes import Placement, SecretKey, Target, VertexNodes
+from pipeline.compile.nodes import Placement, SecretKey, VertexNodes
+from pipeline.compile.target import Target
 from tests.golden.__main__ import IMAGES, documents
 
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from components.errors import UsageError
-from pipeline.compile.nodes import KfpNodes, Resources, Target, Toleration, VertexNodes, in_seconds, nodes_for
+from pipeline.compile.nodes import KfpNodes, Resources, Toleration, VertexNodes, in_seconds, nodes_for
+from pipeline.compile.target import Target
 
 
 @pytest.mark.parametrize(

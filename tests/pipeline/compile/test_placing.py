@@ -18,13 +18,13 @@ from pipeline.compile.nodes import (
     Placement,
     Resources,
     SecretKey,
-    Target,
     Toleration,
     VertexNodes,
     in_seconds,
     nodes_for,
 )
 from pipeline.compile.placing import GKE_SPOT, resources_of
+from pipeline.compile.target import Target
 from tests.golden.__main__ import IMAGES
 
 CPU: dict[Target, Nodes] = {

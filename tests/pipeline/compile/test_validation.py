@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from pipeline.compile.nodes import Target
+from pipeline.compile.target import Target
 from pipeline.compile.validation import validate
 from tests.golden.__main__ import documents
 
