@@ -7,9 +7,12 @@ import pytest
 from components.errors import DataError, GateError, PipelineError, UsageError
 from components.export import core
 from components.registry.files import hash_model
-from components.registry.reading import read_champion
+from components.registry.reading import read_champion, verify_version
+from components.registry.signing import SIGNING_KEY_VARIABLE, read_public_key, require_signatures
+from components.revision import IMAGE_VARIABLE
 from components.storage.opening import open_bucket
 from tests.components.registry.test_reading import make_model
+from tests.components.registry.test_signing import make_keys
 
 
 def evaluation(directory: Path, model_dir: Path, **changes: Any) -> Path:
@@ -57,6 +60,29 @@ def test_a_blessed_model_becomes_the_champion(tmp_path: Path) -> None:
     assert provenance["parent"] is None
     assert len(provenance["git_revision"]) >= 40
     assert hash_model(published["serving_uri"]) == published["version"]
+
+
+def test_a_manifest_says_which_image_trained_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = f"registry.example/mnist-pipeline-train@sha256:{'a' * 64}"
+    monkeypatch.setenv(IMAGE_VARIABLE, image)
+    run(tmp_path)
+    champion = read_champion(open_bucket(str(tmp_path / "bucket")))
+    assert champion is not None
+    assert champion.manifest.provenance["image"] == image
+
+
+def test_where_signatures_are_needed_the_key_comes_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = make_keys(tmp_path, "key")
+    bucket = open_bucket(str(tmp_path / "bucket"))
+    require_signatures(bucket, read_public_key(public, "--verify-key"))
+    with pytest.raises(UsageError, match="needs signed models; set MODEL_SIGNING_KEY"):
+        run(tmp_path)
+    monkeypatch.setenv(SIGNING_KEY_VARIABLE, private)
+    verify_version(bucket, run(tmp_path)["version"])  # refuses what is not signed
 
 
 def test_the_same_model_again_changes_nothing(tmp_path: Path) -> None:

@@ -32,9 +32,14 @@ class Run:
         self.bucket_uri = bucket_uri
         directory.mkdir()
 
-    def evaluate(self) -> None:
+    def evaluate(self, min_improvement: float = 0.0) -> None:
         evaluate_core.evaluate(
-            Thresholds(min_accuracy=0.1, min_digit_recall=0.0, max_slice_loss=1.0),
+            Thresholds(
+                min_accuracy=0.1,
+                min_digit_recall=0.0,
+                min_improvement=min_improvement,
+                max_slice_loss=1.0,
+            ),
             dataset_dir=self.dataset_dir,
             model_dir=str(self.model_dir),
             report_path=str(self.directory / "report.html"),
@@ -92,6 +97,17 @@ def test_the_worse_model_stands_down(
         run.export()
     assert champion(run.bucket_uri) == hash_model(model_dir)
     assert not (run.directory / "published").exists()
+
+
+def test_the_new_champion_must_be_beaten_by_as_much_as_the_first_evaluation_asked(
+    tmp_path: Path, dataset_dir: str, model_dir: Path, worse_dir: Path
+) -> None:
+    run = Run(tmp_path / "run", dataset_dir, model_dir, str(tmp_path / "bucket"))
+    run.evaluate(min_improvement=0.9)  # of no champion nothing is asked yet
+    publish(open_bucket(run.bucket_uri), worse_dir, {}, 0)
+    with pytest.raises(GateError, match=r"must beat the champion's .*min_improvement=0\.9"):
+        run.export()
+    assert champion(run.bucket_uri) == hash_model(worse_dir)
 
 
 def test_two_runs_with_one_model_both_succeed(tmp_path: Path, dataset_dir: str, model_dir: Path) -> None:

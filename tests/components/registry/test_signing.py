@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from components.errors import DataError, GateError, UsageError
+from components.errors import DataError, GateError, PipelineError, UsageError
 from components.registry import collecting
 from components.registry.publishing import promote_version, publish
 from components.registry.reading import (
@@ -388,3 +388,24 @@ def test_gc_takes_unsigned_versions_too_and_keeps_signed_ones_first(
     assert all(reason.endswith(", not signed") for reason in doomed(3).values())
     assert doomed(2).keys() == set(versions[:3])
     assert doomed(0).keys() == set(versions[:5])
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["verify"], ["show"], ["promote", "champion"], ["download", "there"]]
+)
+def test_a_verb_that_is_given_a_key_believes_no_policy(
+    tmp_path: Path,
+    model_dir: Path,
+    keys: tuple[str, str],
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VERIFY_KEY_VARIABLE, "")  # monkeypatch takes back what the verb puts there
+    monkeypatch.chdir(tmp_path)
+    opened = open_bucket(str(tmp_path / "unguarded"))
+    publish(opened, model_dir, {}, 0)
+    assert CliRunner().invoke(models_app, ["verify", "--bucket", opened.uri]).exit_code == 0
+    result = CliRunner().invoke(models_app, [*command, "--bucket", opened.uri, "--verify-key", keys[1]])
+    assert isinstance(result.exception, PipelineError), result.output
+    assert "is not signed" in str(result.exception) + result.output
+    assert not (tmp_path / "there").exists()

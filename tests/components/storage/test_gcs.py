@@ -147,6 +147,13 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         check_writable("gs://models", deadline=1)
 
 
+def test_the_environments_deadline_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("BUCKET_DEADLINE", "0.5")
+    with pytest.raises(StorageError, match=r"gave up after 0\.5 s: no connection"):
+        open_bucket("gs://models").read("p")
+
+
 def test_a_missing_bucket_is_named(gcs: Gcs, large_file: Path) -> None:
     bucket = open_bucket("gs://no-such-bucket/x", deadline=5)
     for call in (
