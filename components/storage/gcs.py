@@ -71,7 +71,7 @@ class GcsBucket:
             checked_name(prefix.removesuffix("/"))
         pages = self._bucket.list_blobs(
             prefix=f"{self._prefix}{prefix}",
-            fields="items(name,size,generation,updated,crc32c,metadata),nextPageToken",
+            fields="kind,items(name,size,generation,updated,crc32c,metadata),nextPageToken",
             **self._patience,
         ).pages
         while True:
@@ -260,9 +260,8 @@ class GcsBucket:
             request()
         except NotFound:
             if not self._exists:
-                next(
-                    iter(self._bucket.list_blobs(max_results=1, fields="items(name)", **self._patience)), None
-                )
+                probe = self._bucket.list_blobs(max_results=1, fields="kind,items(name)", **self._patience)
+                next(iter(probe), None)
                 self._exists = True
             return False
         return True

@@ -15,6 +15,7 @@ from components.errors import DataError
 from components.json_objects import JsonObject
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_KIND = re.compile(r"storage#\w+")
 _CRC32C = re.compile(r"[A-Za-z0-9+/]{6}==")
 _NOTHING = (b"", b"null", b"{}")  # emulators send a body where the store sends none
 
@@ -93,6 +94,7 @@ def _check_fields(answer: JsonObject, path: str, query: dict[str, str]) -> None:
 
 
 def _check_listing(answer: JsonObject, query: dict[str, str]) -> None:
+    answer.matching("kind", _KIND)  # all that tells an empty listing from an empty object
     for item in answer.objects("items") if "items" in answer.values else ():
         if "size" in query.get("fields", "size"):
             _check_object(item)

@@ -316,7 +316,7 @@ def test_nobody_is_followed_elsewhere(gcs: Gcs, large_file: Path, name: str) -> 
 def test_a_listing_of_other_names_is_refused(gcs: Gcs) -> None:
     bucket = open_bucket(gcs.new_bucket(), deadline=20)
     item = {"name": "elsewhere", "size": "1", "generation": "1", "updated": "2026-01-01T00:00:00Z"}
-    body = json.dumps({"items": [item]}).encode()
+    body = json.dumps({"kind": "storage#objects", "items": [item]}).encode()
     gcs.proxy.faults.append(Fault("answer", body=body, content_type="application/json"))
     with pytest.raises(StorageError, match="answered with something else"):
         list(bucket.list("versions/"))
@@ -324,7 +324,7 @@ def test_a_listing_of_other_names_is_refused(gcs: Gcs) -> None:
 
 def test_a_listing_without_end_is_refused(gcs: Gcs) -> None:
     bucket = open_bucket(gcs.new_bucket(), deadline=20)
-    body = json.dumps({"nextPageToken": "again"}).encode()
+    body = json.dumps({"kind": "storage#objects", "nextPageToken": "again"}).encode()
     gcs.proxy.faults.append(Fault("answer", body=body, content_type="application/json", times=-1))
     with pytest.raises(StorageError, match="answered with something else"):
         list(bucket.list("versions/"))
