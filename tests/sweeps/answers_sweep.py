@@ -122,6 +122,7 @@ def look_up(scene: Scene) -> None:
         news={"fingerprint": FINGERPRINT, "train_rows": 1.0, "batches": {}},
         bucket_uri=scene.bucket.uri,
         settings_path=str(scene.scratch / "settings.json"),
+        run_id="answers",
     )
 
 
