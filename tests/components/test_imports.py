@@ -19,8 +19,8 @@ assert dict(os.environ) == before
 from components.train import models
 from components.train.settings import Settings
 model = models.build(Settings(hidden_units=[4]).resolved())
-from keras.config import backend, epsilon, floatx, image_data_format
-shown = [backend(), floatx(), epsilon(), image_data_format()]
+from keras import config
+shown = [config.backend(), config.floatx(), config.epsilon(), config.image_data_format()]
 print(json.dumps([*shown, sorted({weights.dtype.name for weights in model.get_weights()}), str(model.dtype)]))
 """
 
