@@ -67,7 +67,7 @@ def export(
             if not rematch.is_possible():
                 print("export: no TensorFlow here to evaluate again; to be run where it is", flush=True)
                 return None
-            judged = rematch.evaluate_again(moved, judged, bucket, dataset_dir, model_dir)
+            judged = rematch.evaluate_again(judged, bucket, dataset_dir, model_dir)
             if not judged.facts["unchanged"]:  # else somebody promoted this very model
                 verdict.require_blessed(judged, tree_hash(files))
     else:

@@ -6,7 +6,6 @@ from pathlib import Path
 from components.errors import DataError, UsageError
 from components.export.verdict import Verdict, from_facts
 from components.json_objects import JsonObject
-from components.registry.publishing import ChampionMovedError
 from components.storage.bucket import Bucket
 
 
@@ -16,7 +15,6 @@ def is_possible() -> bool:
 
 
 def evaluate_again(
-    moved: ChampionMovedError,
     earlier: Verdict,
     bucket: Bucket,
     dataset_dir: str | Path,

@@ -38,6 +38,7 @@ def download(dataset: str, archives: Sequence[Archive], scratch_dir: Path) -> di
                 "PYTHONIOENCODING": "utf-8",
             },
             stdin=subprocess.DEVNULL,
+            check=False,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",

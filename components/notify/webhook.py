@@ -74,7 +74,7 @@ def _attempt(url: str, body: bytes) -> tuple[str, bool]:
         if 300 <= error.code < 400:
             return f"it answered {error.code}, and redirects are not followed", False
         return f"it answered {error.code}", error.code >= 500 or error.code == http.client.TOO_MANY_REQUESTS
-    except Exception as error:  # whatever it is, it must not fail the run, and its words may hold the address
+    except Exception as error:  # noqa: BLE001  # whatever it is, it must not fail the run, and its words may hold the address
         cause = getattr(error, "reason", error)  # what urllib has wrapped
         return type(cause if isinstance(cause, Exception) else error).__name__, isinstance(error, OSError)
 

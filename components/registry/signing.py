@@ -225,7 +225,7 @@ def _public_half(key_path: str | Path) -> str:
     pem = _read_pem(key_path, SIGNING_KEY_VARIABLE).encode()
     try:
         public = serialization.load_pem_private_key(pem, password=None).public_key()
-    except Exception as error:  # its messages may quote the key
+    except Exception as error:  # noqa: BLE001  # its messages may quote the key
         raise _bad_key(key_path, error) from None
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return public.public_bytes(serialization.Encoding.PEM, form).decode()
@@ -237,7 +237,7 @@ def _signature(name: str, data: bytes, key_path: str | Path) -> bytes:
     with _as_directory(name, data) as (directory, signature_path):
         try:
             config.use_elliptic_key_signer(private_key=Path(key_path)).sign(directory, signature_path)
-        except Exception as error:  # its messages may quote the key
+        except Exception as error:  # noqa: BLE001  # its messages may quote the key
             raise _bad_key(key_path, error) from None
         return signature_path.read_bytes()
 
@@ -250,7 +250,7 @@ def _verifies(name: str, data: bytes, signature: bytes, public_key: str) -> bool
         key_path.write_text(public_key, encoding="ascii")
         try:
             config.use_elliptic_key_verifier(public_key=key_path).verify(directory, signature_path)
-        except Exception:  # whatever it stumbles over, this is not a good signature
+        except Exception:  # noqa: BLE001  # whatever it stumbles over, this is not a good signature
             return False
     return True
 

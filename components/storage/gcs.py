@@ -147,7 +147,7 @@ class GcsBucket:
             except PreconditionFailed:
                 return False
 
-    def remove_unfinished(self, older_than: float) -> int:
+    def remove_unfinished(self, older_than: float) -> int:  # noqa: ARG002  # the protocol's
         """See `Bucket.remove_unfinished`. An unfinished upload is no object here; the store forgets it."""
         return 0
 

@@ -15,7 +15,8 @@ class Notice:
     def __init__(self) -> None:
         self.signal: str | None = None
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        """Keeps the signal's name; what `signal.signal` calls."""
         self.signal = signal.Signals(number).name
 
 
@@ -26,7 +27,7 @@ def noticed() -> Iterator[Notice]:
     if threading.current_thread() is not threading.main_thread():
         yield notice
         return
-    before = {number: signal.signal(number, notice._take) for number in SIGNALS}
+    before = {number: signal.signal(number, notice.take) for number in SIGNALS}
     try:
         yield notice
     finally:

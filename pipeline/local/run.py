@@ -114,7 +114,7 @@ def run(
 
 
 def _new_run_dir(runs_dir: Path) -> Path:
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.datetime.now(datetime.UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     run_dir = runs_dir.resolve() / f"{stamp}-{secrets.token_hex(2)}"
     uri.check_model_path(run_dir, "--runs-dir")
     try:
@@ -165,7 +165,7 @@ def _through_kfp(spec: Spec, arguments: Mapping[str, Any], run_dir: Path) -> str
             runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir), raise_on_error=False
         )
         kfp_components.load_component_from_text(yaml.safe_dump(spec))(**arguments)
-    except Exception as error:  # whatever a version of KFP stumbles over; all of it is in the log
+    except Exception as error:  # noqa: BLE001  # whatever a version of KFP stumbles over; all of it is in the log
         traceback.print_exc(file=sys.stdout)
         return f"failed with {type(error).__name__}: {one_line(error)}"
     return ""

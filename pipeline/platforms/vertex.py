@@ -7,6 +7,7 @@ creates buckets by itself and swallows their errors; nor is `Schedule.resume`, w
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import re
 import tempfile
 import warnings
@@ -81,7 +82,7 @@ class VertexPlatform:
         self._schedules = ScheduleServiceClient(**access)
         for client in (self._jobs, self._schedules):
             # The one place that every answer passes, also those that the client does not read, as cancel's.
-            client.transport._session.hooks["response"].append(_judge)
+            _session_of(client).hooks["response"].append(_judge)
         self._limits = {"timeout": float(environment.timeout_seconds)}
 
     def check(self) -> None:
@@ -308,6 +309,21 @@ def _reason(row: Any) -> str:
     return one_line(f"{code}: {row.error.message}")
 
 
+def _session_of(client: Any) -> Any:
+    """Returns the HTTP session of a client, which has no public name.
+
+    Raises:
+      UsageError: this version of the library has none.
+    """
+    session = getattr(client.transport, "_session", None)
+    if session is None:
+        version = importlib.metadata.version("google-cloud-aiplatform")
+        raise UsageError(
+            f"google-cloud-aiplatform {version}: its REST transport keeps no session to judge answers in"
+        )
+    return session
+
+
 def _judge(response: requests.Response, **_: Any) -> None:
     """Raises ValueError for an answer with status 200 that is no JSON object."""
     if response.ok:
@@ -329,6 +345,6 @@ def _moment(row: Any, field: str) -> str:
     return str(getattr(row, field).strftime("%Y-%m-%dT%H:%M:%SZ")) if field in row else ""
 
 
-def _words(error: exceptions.GoogleAPICallError) -> str:
+def _words(error: exceptions.GoogleAPICallError | exceptions.RetryError) -> str:
     """Returns the service's own words, without the request line that REST errors start with."""
     return one_line(re.sub(r"^\w+ https?://\S+: ", "", f"{error.message}")) or one_line(error)

@@ -32,7 +32,7 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 # What every reader takes alike: no L, #, ?, no * beside other values, no step from a single one.
 _NUMBERS = r"\d+(-\d+(/\d+)?)?"
 _FORM = re.compile(rf"\*(/\d+)?|{_NUMBERS}(,{_NUMBERS})*", re.ASCII)
-_ANY_TIME = datetime.datetime(2000, 1, 1)  # for what holds whenever one starts
+_ANY_TIME = datetime.datetime(2000, 1, 1)  # noqa: DTZ001  # wall time, for what holds whenever one starts
 _DAY = datetime.timedelta(days=1)  # no clock was ever moved by more
 
 

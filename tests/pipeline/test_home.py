@@ -65,7 +65,7 @@ def test_all_paths_of_the_command_line_are_found() -> None:
     }
 
 
-@pytest.mark.parametrize(("words", "name"), path_options(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("words", "name"), path_options(), ids=str)
 def test_every_path_of_the_command_line_is_expanded(words: list[str], name: str) -> None:
     """Asked by a user that does not exist: whoever does not expand it goes on, or calls it a missing file."""
     own = ["~no-such-user/x"] if name == "directory" else [name, "~no-such-user/x"]
