@@ -26,7 +26,7 @@ from components.lookup import core as lookup_core
 from components.lookup.settings import Settings as LookupSettings
 from components.registry import collecting, signing
 from components.registry.publishing import publish
-from components.registry.reading import read_champion, read_pointer, verify_version
+from components.registry.reading import read_pointer, verify_version
 from components.storage.bucket import Bucket
 from components.storage.opening import check_writable, open_bucket
 from components.train.checkpoints import Checkpoint, Checkpoints
@@ -237,8 +237,8 @@ def _outcome(verb: Callable[[Scene], None], scene: Scene) -> str:
 
 def _is_whole(bucket: Bucket) -> bool:
     """Whether there is a champion whose files are all there."""
-    champion = read_champion(bucket)
-    return champion is not None and bool(verify_version(bucket, champion.version))
+    pointer, _ = read_pointer(bucket, signed=False)
+    return pointer is not None and bool(verify_version(bucket, pointer.current.version, signed=False))
 
 
 def new_keys(directory: Path) -> tuple[str, str]:

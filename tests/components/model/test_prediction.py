@@ -18,6 +18,7 @@ from components.dataset import Dataset
 from components.errors import DataError, PipelineError
 from components.model import prediction_process, serving
 from components.model.prediction import packed, predict, unpacked
+from tests.sweeps import models_sweep
 
 STARTED: list[tuple[Any, ...]] = []
 IMAGES = np.zeros((2, 28, 28), np.uint8)
@@ -122,3 +123,11 @@ def test_rows_are_asked_in_batches_and_every_row_counts(
     batched = prediction_process.predict(str(model_dir), images[:50])
     assert batched.shape == (50, 10)
     np.testing.assert_allclose(batched, whole, rtol=1e-5)
+
+
+def test_graphs_changed_at_random_end_in_one_line_or_answer(tmp_path: Path) -> None:
+    """`python -m tests.sweeps.models_sweep` tries more."""
+    seen, bad = models_sweep.sweep(tmp_path, 40, seed=1)
+    assert bad == []
+    assert seen["refused"] + seen["answered"] == 40
+    assert min(seen.values()) > 5
