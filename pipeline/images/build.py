@@ -72,7 +72,7 @@ def base_image(*, make: bool = True) -> str:
       StorageError: it is not here and cannot be had, with the reason.
     """
     command = [str(references.CHECKOUT / "containers" / "base-image.sh"), *([] if make else ["--find"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise StorageError(done.stderr.strip().splitlines()[-1])
     print(done.stderr, end="", file=sys.stderr, flush=True)

@@ -45,7 +45,7 @@ def npz(path: Path, **arrays: Any) -> Path:
 
 def test_an_idx_pair_in_either_order_or_a_folder(tmp_path: Path) -> None:
     images, labels = idx_pair(tmp_path / "pair", ROWS)
-    (tmp_path / "pair" / "README").write_text("a person's")
+    (tmp_path / "pair" / "README").write_text("a person's", encoding="utf-8")
     assert same(formats.read([images, labels]))
     assert same(formats.read([labels, images]))
     assert same(formats.read([tmp_path / "pair"]))
@@ -287,5 +287,5 @@ def test_whatever_bit_is_damaged_it_is_one_line_or_still_digits(tmp_path: Path, 
     ],
 )
 def test_files_that_are_no_digits(tmp_path: Path, names: list[str], problem: str) -> None:
-    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "a.txt").write_text("hello", encoding="utf-8")
     refused(UsageError, [tmp_path / name for name in names], problem)

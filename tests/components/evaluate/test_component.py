@@ -34,6 +34,7 @@ class Evaluated:
             min_improvement=0.0,
             max_p_value=1.0,
             max_slice_loss=1.0,
+            run_id="run-1",
         )
         self.facts = json.loads(Path(self.evaluation.path, "evaluation.json").read_text(encoding="utf-8"))
 

@@ -44,7 +44,7 @@ def test_the_face_writes_the_artifact_and_its_metadata(tmp_path: Path) -> None:
 def test_what_is_new_is_told_to_lookup(tmp_path: Path) -> None:
     data = dsl.Dataset(uri=str(tmp_path / "data"))
     fingerprint = run(data)
-    assert json.loads((tmp_path / "news").read_text()) == {
+    assert json.loads((tmp_path / "news").read_text(encoding="utf-8")) == {
         "fingerprint": fingerprint,
         "train_rows": 50_000,
         "batches": {},

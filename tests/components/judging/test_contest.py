@@ -83,7 +83,9 @@ def test_the_verdict_is_about_the_model_as_it_was_before_any_ran(
     challenger = shutil.copytree(model_dir, tmp_path / "challenger")
     before = hash_model(challenger)
     facts = challenger / "assets.extra" / "model.json"
-    with when_opened("champion.json", lambda: facts.write_text(facts.read_text(encoding="utf-8") + " ")):
+    with when_opened(
+        "champion.json", lambda: facts.write_text(facts.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    ):
         evaluation = hold(dataset_dir, challenger, tmp_path / "bucket")
     assert evaluation.model_sha256 == before != hash_model(challenger)
 
