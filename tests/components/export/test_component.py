@@ -23,6 +23,7 @@ def run(tmp_path: Path, **changes: object) -> tuple[bool, dsl.Artifact]:
         evaluation=dsl.Artifact(uri=str(evaluation(tmp_path / "evaluation", model_dir, **changes))),
         bucket_uri=str(tmp_path / "bucket"),
         published=published,
+        run_id="run-1",
     )
     return overtaken, published
 
