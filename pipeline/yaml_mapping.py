@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from components.errors import UsageError, quoted
+from pipeline import files
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -46,17 +47,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
       UsageError: it cannot be read, is not YAML, has what is refused, or is no mapping of names to values.
     """
+    text = files.read_text(path, most=MAX_BYTES)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}: is larger than {MAX_BYTES} bytes")
-    try:
-        value = _Builder(yaml.parse(content.decode("utf-8-sig"), Loader=_PARSER)).document()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8: byte {error.start}") from None
+        value = _Builder(yaml.parse(text, Loader=_PARSER)).document()
     except _NotOursError as error:
         raise UsageError(f"{path}:{error}") from None
     except yaml.YAMLError as error:

@@ -29,6 +29,7 @@ POLICY = "policy.json"
 POLICY_FORMAT = "mnist-pipeline/policy/1"
 SIGNING_KEY_VARIABLE = "MODEL_SIGNING_KEY"  # a PEM file with the private key
 VERIFY_KEY_VARIABLE = "MODEL_VERIFY_KEY"  # a PEM file with the public key
+_KEY_BYTES = 1 << 16  # more than any key has
 _PUBLIC_KEY = ("-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----")
 _MANIFEST_FILE, _POINTER_FILE = "manifest.json", "champion.json"  # a signature is about content of that name
 
@@ -208,7 +209,8 @@ def _check_private_key(path: str | Path, field: str) -> None:
 
 def _read_pem(path: str | Path, field: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii")
+        with Path(path).open("rb") as file:
+            return file.read(_KEY_BYTES).decode("ascii")  # a device would fill the memory
     except (OSError, ValueError) as error:
         raise UsageError(f"{field}={str(path)!r}: cannot be read ({type(error).__name__})") from None
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from components.errors import UsageError
+from pipeline import files
 from pipeline.commands import options
 from pipeline.compile.target import Target
 
@@ -38,10 +39,9 @@ def compile_(
     selector = dict(_label(text) for text in node_selector)
     nodes = {each: nodes_for(each, accelerator_type, accelerator_count, selector) for each in target}
     compiled = {each: to_yaml(to_documents(pinned, Placement(nodes[each]))) for each in target}
-    output_dir.mkdir(parents=True, exist_ok=True)
     for each, text in compiled.items():
         path = output_dir / f"mnist-pipeline-{each}.yaml"
-        path.write_text(text, encoding="utf-8")
+        files.write_text(path, text, "--output-dir")
         typer.echo(f"wrote {path}")
 
 

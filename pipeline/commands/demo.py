@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline import files
+
 if TYPE_CHECKING:
     from pipeline.local.retraining_demo import Night
 
@@ -16,7 +18,7 @@ def demo_retraining(
     """Show four scheduled nights: a first model, new digits, nothing new, and digits with wrong labels."""
     from pipeline.local import retraining_demo
 
-    output_dir.mkdir(parents=True, exist_ok=True)
+    files.make_folder(output_dir, "--output-dir")
     directory = Path(tempfile.mkdtemp(prefix="demo-retraining-", dir=output_dir)).resolve()
     retraining_demo.nights(directory, retraining_demo.base_rows(), _show)
     typer.echo(f"\nmodels, batches, runs and their reports: {directory}")

@@ -88,7 +88,9 @@ Env = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Show tasks as they change; exit by the end.")]
-Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
+Timeout = Annotated[
+    float, typer.Option(min=0, max=366 * DAY, metavar="SECONDS", help="How long --wait waits.")
+]
 Retries = Annotated[
     int,
     typer.Option(
@@ -99,7 +101,7 @@ Retries = Annotated[
         "checkpoint if checkpoint_uri is set. What would only happen again is not.",
     ),
 ]
-Poll = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How often --wait looks.")]
+Poll = Annotated[float, typer.Option(min=0, max=DAY, metavar="SECONDS", help="How often --wait looks.")]
 
 
 def remote_environment(name: str) -> "RemoteEnvironment":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StorageError
+from pipeline import files
 from pipeline.images import references
 from pipeline.images.build import SIGNERS, SIGNING_LOCK, check_variant
 
@@ -21,7 +22,7 @@ def sbom(*, directory: Path = SBOM_DIR, tf_variant: str = "cpu", signing: bool =
       StorageError: `cyclonedx-py` is not installed or failed.
     """
     check_variant(tf_variant)
-    directory.mkdir(parents=True, exist_ok=True)
+    files.make_folder(directory, "--directory")
     paths = []
     for component in references.COMPONENTS:
         path = directory / f"{references.repository(component)}.cdx.json"

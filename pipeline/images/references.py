@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components import revision
-from components.errors import UsageError
+from components.errors import UsageError, quoted
+from pipeline import files
 
 COMPONENTS = ("ingest", "train", "evaluate", "export")  # each a target of containers/Dockerfile
 # Tasks in another component's image: components too small for one of their own, and an export that evaluates.
@@ -29,6 +30,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 _BY_DIGEST = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
 _ABBREVIATION = 12
+_MAX_REGISTRY = 200  # an image's whole name may have 255
 _BUILD_FILES = ("Dockerfile", "Dockerfile.dockerignore", "compile_bytecode.py", "install.sh", "usage.py")
 
 
@@ -57,20 +59,22 @@ def resolve(*, registry: str = "", tag: str = "", digests_path: Path | None = No
     if tag == "latest":
         raise UsageError("--tag=latest: names another image tomorrow; give a git SHA, or --digests FILE")
     if not _TAG.fullmatch(tag):
-        raise UsageError(f"--tag={tag!r}: must be 1 to 128 of A-Z a-z 0-9 _ . - and start with none of . -")
-    if registry and not _REGISTRY.fullmatch(registry):
         raise UsageError(
-            f"--registry={registry!r}: must be host[:port][/path] in lower case, without a scheme"
+            f"--tag={quoted(tag)}: must be 1 to 128 of A-Z a-z 0-9 _ . - and start with none of . -"
+        )
+    if registry and not (_REGISTRY.fullmatch(registry) and len(registry) <= _MAX_REGISTRY):
+        raise UsageError(
+            f"--registry={quoted(registry)}: must be host[:port][/path] in lower case, without a scheme"
         )
     return {component: f"{repository(component, registry)}:{tag}" for component in COMPONENTS}
 
 
 def _read_digests(path: Path) -> dict[str, str]:
     try:
-        references = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--digests={path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+        references = json.loads(files.read_text(path, "--digests"))
+    except UsageError:  # a ValueError too
+        raise
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--digests={path}: is not JSON: {error}") from None
     if not isinstance(references, dict) or set(references) != set(COMPONENTS):
         raise UsageError(f"--digests={path}: must name exactly the components {', '.join(COMPONENTS)}")
@@ -84,8 +88,7 @@ def _read_digests(path: Path) -> dict[str, str]:
 
 def write_digests(path: Path, references: Mapping[str, str]) -> None:
     """Writes the file that `resolve(digests_path=…)` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(references), indent=2) + "\n", encoding="utf-8")
+    files.write_text(path, json.dumps(dict(references), indent=2) + "\n", "--digests")
 
 
 def git_tag(checkout: Path = CHECKOUT) -> str:

@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.errors import UsageError, one_line
+from pipeline import files
 from pipeline.compile import documents
 from pipeline.compile.documents import Spec
 from pipeline.compile.validation import validate
@@ -55,8 +56,9 @@ def _load(path: Path) -> list[Spec]:
 def _check_growth(path: Path) -> None:
     """Refuses what reading would make large: libyaml ends the process over deep nesting, aliases multiply."""
     depth = 0
-    with contextlib.suppress(yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads it says what it is
-        for event in yaml.parse(path.read_text(encoding="utf-8"), Loader=_LOADER):
+    text = files.read_text(path, most=documents.MAX_BYTES)
+    with contextlib.suppress(yaml.YAMLError):  # whoever loads it says what it is
+        for event in yaml.parse(text, Loader=_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEPTH or isinstance(event, yaml.AliasEvent):
                 what = "uses aliases" if depth <= _DEPTH else "is nested too deeply"

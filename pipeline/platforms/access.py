@@ -12,6 +12,7 @@ import urllib3
 from kfp.client import ServiceAccountTokenVolumeCredentials
 
 from components.errors import StorageError, UsageError
+from pipeline import files
 from pipeline.environments import KfpEnvironment, check_credentials
 from pipeline.platforms import answers, dex
 from pipeline.platforms.answers import Json
@@ -61,11 +62,10 @@ def _token(environment: KfpEnvironment) -> str:
     if environment.token:
         return environment.token.get_secret_value()
     assert environment.token_path  # check_credentials has seen to that
-    try:
-        return environment.token_path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        where = f"environment {environment.name}: token_path={environment.token_path}"
-        raise UsageError(f"{where}: cannot be read: {error.strerror}") from None
+    field = f"environment {environment.name}: token_path"
+    if token := files.read_text(environment.token_path, field).strip():
+        return token
+    raise UsageError(f"{field}={environment.token_path}: is empty")
 
 
 def _cookie(environment: KfpEnvironment) -> str:
