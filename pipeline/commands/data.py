@@ -10,7 +10,7 @@ import typer
 from components.errors import DataError
 from components.storage import opening
 from components.storage import uri as uri_forms
-from pipeline.commands import tables
+from pipeline.commands import options, tables
 
 if TYPE_CHECKING:
     from components.batches.admission import Addition
@@ -22,11 +22,13 @@ data_app = typer.Typer(no_args_is_help=True, help="Labelled batches to learn fro
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILES…", help="An IDX pair, folders 0 to 9 of PNG, or one .npz."),
+    typer.Argument(
+        metavar="FILES…", callback=options.at_home, help="An IDX pair, folders 0 to 9 of PNG, or one .npz."
+    ),
 ]
 _PLACE = "The batches_uri: gs://bucket/prefix or a directory."
-To = Annotated[str, typer.Option("--to", metavar="URI", help=_PLACE)]
-From = Annotated[str, typer.Option("--from", metavar="URI", help=_PLACE)]
+To = Annotated[str, typer.Option("--to", metavar="URI", callback=options.at_home, help=_PLACE)]
+From = Annotated[str, typer.Option("--from", metavar="URI", callback=options.at_home, help=_PLACE)]
 _UNNAMED = "these files"
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What the batch is called, for good.")]
 
@@ -57,6 +59,7 @@ def check(
         typer.Option(
             "--against",
             metavar="URI",
+            callback=options.at_home,
             help="A batches_uri whose batches ingest would read too; fetches them all.",
         ),
     ] = "",

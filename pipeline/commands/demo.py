@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import files
+from pipeline.commands import options
 
 if TYPE_CHECKING:
     from pipeline.local.retraining_demo import Night
 
 
 def demo_retraining(
-    output_dir: Annotated[Path, typer.Option(help="A folder for this demo is made in it.")] = Path("output"),
+    output_dir: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIRECTORY", callback=options.at_home, help="A folder for this demo is made in it."
+        ),
+    ] = Path("output"),
 ) -> None:
     """Show four scheduled nights: a first model, new digits, nothing new, and digits with wrong labels."""
     from pipeline.local import retraining_demo

@@ -42,7 +42,7 @@ def path_options() -> list[tuple[list[str], str]]:
             walk(inner, [*words, name])
         for parameter in [] if hasattr(command, "commands") else command.params:
             kind = str(parameter.get_runtime_param().annotation)
-            if "Path" in kind or parameter.name == "bucket":
+            if "Path" in kind or set(parameter.opts) & {"--bucket", "--to", "--from", "--against"}:
                 found.append((words, parameter.opts[0]))
 
     walk(typer.main.get_command(app), [])
@@ -68,9 +68,18 @@ def test_all_paths_of_the_command_line_are_found() -> None:
 @pytest.mark.parametrize(("words", "name"), path_options(), ids=str)
 def test_every_path_of_the_command_line_is_expanded(words: list[str], name: str) -> None:
     """Asked by a user that does not exist: whoever does not expand it goes on, or calls it a missing file."""
-    own = ["~no-such-user/x"] if name == "directory" else [name, "~no-such-user/x"]
-    required = {"sign": ["abcdef"], "promote": ["abcdef"], "gc": ["--keep", "1"], "download": ["x"]}
-    others = [] if name == "directory" else required.get(words[-1], [])
+    is_argument = not name.startswith("-")
+    own = ["~no-such-user/x"] if is_argument else [name, "~no-such-user/x"]
+    required = {
+        "sign": ["abcdef"],
+        "promote": ["abcdef"],
+        "gc": ["--keep", "1"],
+        "download": ["x"],
+        "remove": ["x"],
+    }
+    required |= {"add": ["x", "--name", "x", "--to", "x"], "check": ["x"]} if words[:1] == ["data"] else {}
+    others = required.get(words[-1], [])
+    others = others[1:] if is_argument else others
     keys = {"sign": ["--signing-key", "x"], "require-signatures": ["--verify-key", "x"]}.get(words[-1], [])
     done = CliRunner().invoke(app, [*words, *others, *([] if name in keys else keys), *own])
     assert "there is no such user's home" in str(done.exception), done.output
