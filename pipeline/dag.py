@@ -56,6 +56,7 @@ RETRY_BACKOFF_FACTOR = 2.0
 RETRY_BACKOFF_MAX = "604800s"
 GPU_TASK = "train"
 EXPORT_TASKS = ("export", "export-2")
+CONCLUDING_TASKS = ("lookup", "evaluate")  # leave what the run came to, and publish nothing
 NOTIFY_TASK = "notify"
 LOCAL_BUCKET = "output/bucket"
 LOCAL_CHECKPOINTS = "output/checkpoints"

@@ -4,10 +4,12 @@
 |------------------|--------|-------------|--------|---------|-------------|------------|---------|
 | scan             |        |             |        | reads   |             |            |         |
 | ingest           |        |             | reads  | reads   |             |            |         |
-| lookup, evaluate | reads  |             |        |         |             | reads      |         |
+| lookup, evaluate | reads* |             |        |         |             | reads      |         |
 | train            |        | writes      |        |         |             |            |         |
 | export, export-2 | writes |             |        |         | reads       | reads      |         |
-| notify           |        |             |        |         |             |            | posts   |
+| notify           | reads  |             |        |         |             | reads      | posts   |
+
+* and writes what the run came to, in a folder of the bucket that holds nothing else.
 """
 
 import dataclasses
@@ -20,6 +22,7 @@ from typing import Any
 
 from components.errors import StorageError, UsageError
 from components.notify.settings import VARIABLE
+from components.registry import conclusions
 from components.registry.signing import SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE
 from components.storage.gcs_client import EMULATOR, EMULATOR_OPT_IN
 from components.storage.opening import DEADLINE_VARIABLE
@@ -80,11 +83,14 @@ class Confinement:
 
     def _directories(self, task: str, inputs: Collection[str]) -> list[Mount]:
         writable = {CHECKPOINTS, BUCKET} if task in dag.EXPORT_TASKS else {CHECKPOINTS}
-        return [
+        mounts = [
             Mount(path, writable=name in writable)
             for name, path in self.directories.items()
             if name in inputs
         ]
+        if task in dag.CONCLUDING_TASKS and BUCKET in self.directories:
+            mounts.append(Mount(f"{self.directories[BUCKET]}/{conclusions.FOLDER}", writable=True))
+        return mounts
 
     def _variables(self, task: str, inputs: Collection[str]) -> tuple[list[str], list[str]]:
         """Returns which variables a task gets, and which that name files."""
@@ -123,6 +129,8 @@ def confine(arguments: Mapping[str, Any], options: Options, *, runs_dir: Path, l
             directories[field] = str(directory)
             if field in (BUCKET, CHECKPOINTS):
                 _writable_dir(field, directory)
+                if field == BUCKET:
+                    _writable_dir(field, directory / conclusions.FOLDER)
             elif not directory.is_dir():
                 raise StorageError(f"{field}={arguments[field]}: is not a directory")
     webhook = webhook_variable(arguments[WEBHOOK])

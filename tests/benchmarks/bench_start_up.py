@@ -19,10 +19,12 @@ from tests.benchmarks.rows import Row
 
 REFUSED: dict[str, dict[str, Any]] = {
     "ingest": {"dataset": "refused"},
-    "train": {"epochs": 0},
+    "train": {"settings": {"epochs": 0}},
     "evaluate": {"min_accuracy": 2.0},
     "export": {"bucket_uri": "refused://"},
 }
+# What other tasks or the platform give, where the pipeline has no parameter for it.
+GIVEN: dict[str, Any] = {"batches_digest": "", "run_id": "start-up"}
 # What the component imports before that, beside KFP's executor. evaluate loads TensorFlow when it scores.
 PACKAGES: dict[str, list[str]] = {
     "ingest": ["tensorflow_datasets"],
@@ -67,7 +69,7 @@ def task_command(spec: dict[str, Any], component: str) -> list[str]:
     container = spec["deploymentSpec"]["executors"][f"exec-{component}"]["container"]
     definition = spec["components"][f"comp-{component}"]
     inputs = definition["inputDefinitions"]
-    values = pipeline_parameters(**REFUSED[component])
+    values = {**pipeline_parameters(), **GIVEN, **REFUSED[component]}
     root = f"{tempfile.gettempdir()}/no-such-outputs"
     message = {
         "inputs": {

@@ -57,18 +57,24 @@ def test_the_process_gets_no_credentials_and_an_empty_folder(
     assert not Path(folder).exists()
 
 
+def children() -> set[int]:
+    """The processes that this one has started."""
+    listings = [path.read_text(encoding="utf-8") for path in Path("/proc/self/task").glob("*/children")]
+    return {int(child) for listing in listings for child in listing.split()}
+
+
 @contextmanager
 def killed_as_soon_as_it_runs() -> Iterator[None]:
-    """Kills the first child process that this one starts."""
+    """Kills the first child process that this one starts from now on, and none that other tests need."""
+    others = children()
 
     def kill() -> None:
         give_up = time.monotonic() + 30
         while time.monotonic() < give_up:
-            for listing in Path("/proc/self/task").glob("*/children"):
-                for child in listing.read_text(encoding="utf-8").split():
-                    os.kill(int(child), signal.SIGKILL)
-                    return
-            time.sleep(0.01)
+            for child in children() - others:
+                os.kill(child, signal.SIGKILL)
+                return
+            time.sleep(0.01)  # between two looks at what the system says of us: nothing else tells
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -96,9 +102,11 @@ def test_what_the_process_says_of_a_model_is_said_here(model_dir: Path, tmp_path
 
 
 def test_a_failure_that_is_not_the_models_is_one_line_too(
-    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", ["/nowhere"])
+    broken = "raise ModuleNotFoundError(\"No module named 'numpy'\")"
+    (tmp_path / "numpy.py").write_text(broken, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(PipelineError, match=r"the process that runs it failed: .*No module named") as error:
         predict(str(model_dir), IMAGES)
     assert not isinstance(error.value, DataError)

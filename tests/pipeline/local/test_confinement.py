@@ -84,8 +84,10 @@ def test_every_task_of_the_dag_has_a_container(here: Here) -> None:
 
 
 def test_only_export_writes_the_bucket_and_only_train_its_checkpoints(here: Here) -> None:
-    readers = {"lookup": False, "evaluate": False}
+    readers = {"lookup": False, "evaluate": False, "notify": False}
     assert here.seeing("bucket") == {**readers, "export": True, "export-2": True}
+    assert here.seeing("bucket/conclusions") == {"lookup": True, "evaluate": True}
+    assert (here.directory / "bucket" / "conclusions").is_dir()  # a mount has to have a place
     assert here.seeing("checkpoints") == {"train": True}
     assert here.seeing("mirror") == {"ingest": False}
     assert here.seeing("batches") == {"scan": False, "ingest": False}
@@ -96,7 +98,7 @@ def test_the_signing_key_is_there_only_where_it_signs(here: Here, monkeypatch: p
     monkeypatch.setenv("MODEL_VERIFY_KEY", str(here.directory / "public.pem"))
     assert here.seeing("key.pem") == dict.fromkeys(EXPORTS, False)
     assert having(here.containers(), "MODEL_SIGNING_KEY") == set(EXPORTS)
-    assert here.seeing("public.pem") == dict.fromkeys(("lookup", "evaluate", *EXPORTS), False)
+    assert here.seeing("public.pem") == dict.fromkeys(("lookup", "evaluate", "notify", *EXPORTS), False)
     monkeypatch.setenv("MODEL_VERIFY_KEY", "")
     assert having(here.containers(), "MODEL_VERIFY_KEY") == set()
 
@@ -109,7 +111,7 @@ def test_what_stores_need_is_there_only_with_a_network_and_where_there_is_a_stor
     for name, value in STORES.items():
         monkeypatch.setenv(name, value)
     assert here.seeing("credentials.json") == {}
-    everybody = set(TASKS) - {"notify"}
+    everybody = set(TASKS)  # notify reads what the run came to
     assert here.seeing("credentials.json", options=ONLINE) == dict.fromkeys(everybody, False)
     for name in STORES:
         assert having(here.containers(), name) == set()

@@ -28,6 +28,7 @@ from components.model import serving
 from pipeline.compile.documents import local_spec
 from pipeline.images.references import CHECKOUT
 from pipeline.local import run
+from pipeline.local.confinement import PLACES
 from pipeline.parameters import resolve
 from tests import pages
 from tests.conftest import FEW_ROWS, heed_signals
@@ -380,7 +381,7 @@ def test_a_folder_that_models_could_not_be_loaded_from_is_refused_wherever_it_co
     if field == "TMPDIR":
         monkeypatch.setattr("tempfile.tempdir", str(odd))
     with pytest.raises(UsageError, match=rf"^{field}='{re.escape(str(odd))}.*takes '\[' in a path"):
-        run.on_this_machine({"bucket_uri": bucket_uri, "checkpoint_uri": "", "mirror": ""})
+        run.on_this_machine(dict.fromkeys(PLACES, "") | {"bucket_uri": bucket_uri})
     assert not list(odd.iterdir())
 
 
